@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+//
+// npm run bench [-- --json] [-- NAME...]: what the stack reaches, each figure beside a peer's in the
+// same run.
+
+import { parseArgs } from 'node:util';
+import { cableRows } from './cable.js';
+import type { Row } from './measure.js';
+import { buildPrograms } from './native.js';
+import { tapObstacle, tapRows } from './tap.js';
+import { vpollRows } from './vpoll.js';
+
+const usage = `Usage: npm run bench [-- [--json] [GROUP...]]
+
+Measures groups of figures: vpoll, cable, tap (default: all). About two minutes.
+
+  --json   one JSON object a line: name, value, unit, against, against_value, ratio
+  --help   this text
+`;
+
+const groups: Record<string, () => AsyncGenerator<Row>> = {
+  vpoll: vpollRows,
+  cable: cableRows,
+  tap: tapRows,
+};
+
+function parse() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    });
+  } catch (error) {
+    process.stderr.write(`bench: ${(error as Error).message}\n${usage}`);
+    process.exit(2);
+  }
+}
+
+const { values, positionals } = parse();
+if (values.help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+const names = positionals.length > 0 ? positionals : Object.keys(groups);
+const unknown = names.find((name) => groups[name] === undefined);
+if (unknown !== undefined) {
+  process.stderr.write(`bench: there is no group '${unknown}'\n${usage}`);
+  process.exit(2);
+}
+
+buildPrograms();
+const rows: Row[] = [];
+for (const name of names) {
+  const obstacle = name === 'tap' ? tapObstacle() : null;
+  if (obstacle !== null) {
+    process.stderr.write(`bench: no tap rows: this machine lets us make no TAP in a namespace: ${obstacle}\n`);
+    continue;
+  }
+  process.stderr.write(`measuring ${name}\n`);
+  for await (const row of (groups[name] as () => AsyncGenerator<Row>)()) {
+    rows.push(row);
+    if (values.json) process.stdout.write(`${JSON.stringify(row)}\n`);
+  }
+}
+if (!values.json) {
+  const number = (value: number) => (value >= 100 ? value.toFixed(0) : value.toFixed(2));
+  console.table(
+    rows.map((row) => ({
+      name: row.name,
+      value: number(row.value),
+      unit: row.unit,
+      against: row.against,
+      'its value': number(row.against_value),
+      ratio: number(row.ratio),
+    })),
+  );
+}

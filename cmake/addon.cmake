@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+#
+# build/Release/vpollnet.node. cmake-js passes CMAKE_JS_INC: node-api-headers and node-addon-api,
+# both from node_modules, so that no Node headers are fetched.
+
+file(GLOB_RECURSE binding_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ts/binding/*.cpp)
+if(NOT binding_sources)
+  message(STATUS "ts/binding has no source: no addon")
+  return()
+endif()
+
+add_library(vpollnet MODULE ${binding_sources})
+set_target_properties(vpollnet PROPERTIES PREFIX "" SUFFIX ".node" CXX_VISIBILITY_PRESET hidden
+  VISIBILITY_INLINES_HIDDEN ON)
+target_compile_definitions(vpollnet PRIVATE
+  NAPI_VERSION=8 NAPI_CPP_EXCEPTIONS NODE_ADDON_API_DISABLE_DEPRECATED)
+# System headers: their warnings are not ours.
+target_include_directories(vpollnet SYSTEM PRIVATE ${CMAKE_JS_INC})
+target_link_libraries(vpollnet PRIVATE vpollnet_options vpollnet_host ${CMAKE_JS_LIB})
+
+if(NOT VPOLLNET_SANITIZE)
+  include(CheckIPOSupported)
+  check_ipo_supported(RESULT ipo LANGUAGES C CXX)
+  if(ipo)
+    foreach(target vpoll_objects vpollnet_core vpollnet_host vpollnet)
+      if(TARGET ${target})
+        get_target_property(type ${target} TYPE)
+        if(NOT type STREQUAL "INTERFACE_LIBRARY")
+          set_target_properties(${target} PROPERTIES INTERPROCEDURAL_OPTIMIZATION ON)
+        endif()
+      endif()
+    endforeach()
+  endif()
+endif()

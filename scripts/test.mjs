@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+//
+// node scripts/test.mjs [--only NAME[,NAME]]: runs the test runners and counts what they did.
+//
+//   vitest      the TypeScript tests, with the addon
+//   interop     against this machine's kernel on a TAP, in a network namespace of its own
+//   native      the C++ and C tests of every folder
+//   vpoll       the vpoll library's own tests
+//   asan        the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
+//   tsan        pump, readiness and vpoll under ThreadSanitizer
+//   addon-asan  the TypeScript tests once more, with the addon under AddressSanitizer
+//   sanitize    the last three
+//
+// With VPOLLNET_CI=1, warnings are errors and nothing may be skipped. With VPOLLNET_TALLY=FILE the counts
+// are added to that file, a JSON object a line; scripts/tally.mjs sums them.
+
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildAddon, compileTypeScript, install, requireTools } from './setup.mjs';
+import { filesUnder, jobs, root, run, runMain, StepError, step } from './steps.mjs';
+import { formatCount, readDoctest, readVitest } from './test-counts.mjs';
+
+/** @typedef {import('./test-counts.mjs').Count} Count */
+
+const ci = process.env.VPOLLNET_CI === '1';
+const programTimeout = 15 * 60_000;
+
+/** @type {Record<string, () => Promise<Count[]>>} */
+const runners = {
+  vitest: () => runVitest('vitest', ['test/ts', 'test/layout']),
+  interop: () => runInterop('interop'),
+  native: () => runNative('native', '', ['stack', 'sim', 'host', 'vpoll']),
+  vpoll: () => runNative('native', '', ['vpoll']),
+  asan: () => runNative('asan', 'address,undefined', ['stack', 'sim', 'host', 'vpoll']),
+  tsan: () => runNative('tsan', 'thread', ['host', 'vpoll']),
+  'addon-asan': runAddonAsan,
+};
+
+/** @type {Record<string, string[]>} */
+const groups = { default: ['vitest', 'interop', 'native'], sanitize: ['asan', 'tsan', 'addon-asan'] };
+
+await runMain(async () => {
+  const at = process.argv.indexOf('--only');
+  const asked = at < 0 ? ['default'] : (process.argv[at + 1] ?? '').split(',');
+  const names = asked.flatMap((name) => groups[name] ?? [name]);
+  /** @type {Count[]} */
+  const counts = [];
+  for (const name of names) {
+    const runner = runners[name];
+    if (runner === undefined) {
+      const known = [...Object.keys(runners), 'sanitize'].join(', ');
+      throw new StepError(`vpollnet: no test runner '${name}'; there are ${known}`);
+    }
+    const started = Date.now();
+    /** @type {Count[]} */
+    let found;
+    try {
+      found = await runner();
+    } catch (error) {
+      // A build that fails is a failure to count, and the other runners still have their turn.
+      if (!(error instanceof StepError)) throw error;
+      process.stderr.write(`${error.message}\n`);
+      found = [{ name, passed: 0, failed: 1, skipped: 0 }];
+    }
+    const seconds = (Date.now() - started) / 1000;
+    for (const count of found) counts.push({ ...count, seconds: count.seconds ?? seconds });
+  }
+
+  const total = { name: 'total', passed: 0, failed: 0, skipped: 0 };
+  process.stdout.write('\n');
+  for (const count of counts) {
+    process.stdout.write(`${formatCount(count)}\n`);
+    total.passed += count.passed;
+    total.failed += count.failed;
+    total.skipped += count.skipped;
+    if (process.env.VPOLLNET_TALLY) {
+      appendFileSync(process.env.VPOLLNET_TALLY, `${JSON.stringify(count)}\n`);
+    }
+  }
+  process.stdout.write(`${formatCount(total)}\n`);
+  return total.failed > 0 || (ci && total.skipped > 0) || total.passed === 0 ? 1 : 0;
+});
+
+/**
+ * @param {string} name
+ * @param {string[]} [folders] those of the tests that are run; all of them if none is named
+ * @param {Record<string, string>} [env]
+ * @param {string[]} [prefix] a command to run it by
+ * @returns {Promise<Count[]>}
+ */
+async function runVitest(name, folders = [], env = {}, prefix = []) {
+  await install();
+  await buildAddon({ werror: ci });
+  await compileTypeScript();
+  const report = join(root, `build/test/${name}.json`);
+  mkdirSync(join(root, 'build/test'), { recursive: true });
+  rmSync(report, { force: true });
+  const { code } = await run(
+    [
+      ...prefix,
+      process.execPath,
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      ...folders,
+    ],
+    { echo: true, env },
+  );
+  const text = existsSync(report) ? readFileSync(report, 'utf8') : null;
+  return [readVitest(name, text, code)];
+}
+
+/**
+ * The tests under test/interop, in a user and network namespace that ends with them: they make devices
+ * and addresses as they like, and the kernel that they talk to is this machine's.
+ * @param {string} name
+ * @param {Record<string, string>} [env]
+ * @returns {Promise<Count[]>}
+ */
+async function runInterop(name, env = {}) {
+  const prefix = ['unshare', '-Urn'];
+  const probe = await run([...prefix, 'ip', 'tuntap', 'add', 'dev', 'probe', 'mode', 'tap']);
+  if (probe.code !== 0) {
+    const why = probe.output.trim() || 'unshare or ip is missing (util-linux, iproute2)';
+    process.stderr.write(`vpollnet: tests against the kernel skipped: no TAP in a namespace: ${why}\n`);
+    return [{ name, passed: 0, failed: 0, skipped: 1 }];
+  }
+  return runVitest(name, ['test/interop'], { VPOLLNET_NAMESPACE: '1', ...env }, prefix);
+}
+
+/** The addon in a build folder of its own, and the sanitizer's runtime loaded before Node itself. */
+async function runAddonAsan() {
+  await install();
+  const out = 'build/addon-asan';
+  await buildAddon({ out, sanitize: 'address', werror: ci });
+  const { output } = await run(['gcc', '-print-file-name=libasan.so']);
+  const env = {
+    LD_PRELOAD: output.trim(),
+    // Node itself leaks by design at exit, and overcommits.
+    ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1',
+    VPOLLNET_ADDON: join(root, out, 'Release/vpollnet.node'),
+    VPOLLNET_SANITIZED: 'address',
+  };
+  return [
+    ...(await runVitest('addon-asan', ['test/ts'], env)),
+    ...(await runInterop('addon-asan interop', env)),
+  ];
+}
+
+/**
+ * @param {string} name also the build folder's name
+ * @param {string} sanitize
+ * @param {string[]} folders those of test/ that are run
+ * @returns {Promise<Count[]>}
+ */
+async function runNative(name, sanitize, folders) {
+  await requireTools();
+  const label = sanitize ? name : 'native';
+  if (!(await hasDoctest())) {
+    process.stderr.write('vpollnet: native tests skipped: doctest not found (doctest-dev)\n');
+    return [{ name: label, passed: 0, failed: 0, skipped: 1 }];
+  }
+  const build = `build/${name}`;
+  const present = folders.filter((folder) => {
+    return filesUnder([`test/${folder}`], /\.(c|cpp)$/).length > 0;
+  });
+  if (present.length === 0) throw new StepError(`vpollnet: no native tests for ${name}`);
+  const generator = (await run(['ninja', '--version'])).code === 0 ? ['-G', 'Ninja'] : [];
+  const settings = [
+    '-DCMAKE_BUILD_TYPE=Release',
+    '-DVPOLLNET_TESTS=ON',
+    `-DVPOLLNET_SANITIZE=${sanitize}`,
+    `-DVPOLLNET_WERROR=${ci ? 'ON' : 'OFF'}`,
+  ];
+  const configured = existsSync(join(root, build, 'CMakeCache.txt'));
+  await step(`compiling the native tests${sanitize ? ` (${sanitize})` : ''}`, [
+    ['cmake', '-S', '.', '-B', build, ...(configured ? [] : generator), ...settings],
+    ['cmake', '--build', build, '--parallel', jobs, '--target', ...present.map((f) => `test_${f}`)],
+  ]);
+  // ThreadSanitizer of older compilers cannot map its shadow where a new kernel puts things; where
+  // address randomisation may not be turned off, it is tried as it is.
+  const fixed = ['setarch', '-R'];
+  const prefix = sanitize === 'thread' && (await run([...fixed, 'true'])).code === 0 ? fixed : [];
+  /** @type {Count[]} */
+  const counts = [];
+  for (const folder of present) {
+    const program = join(root, build, `test_${folder}`);
+    const started = Date.now();
+    const { code, signal, output } = await run([...prefix, program], {
+      timeout: programTimeout,
+      env: {
+        ASAN_OPTIONS: 'abort_on_error=1:detect_stack_use_after_return=1',
+        UBSAN_OPTIONS: 'print_stacktrace=1',
+        TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
+        ...(sanitize ? { VPOLLNET_SANITIZED: sanitize } : {}),
+      },
+    });
+    const count = readDoctest(`${label} ${folder}`, output, code);
+    counts.push({ ...count, seconds: (Date.now() - started) / 1000 });
+    if (count.failed > 0) {
+      const ending = signal === null ? `exit code ${code}` : signal;
+      process.stdout.write(`${output}\n${label} ${folder}: ${ending}\n`);
+    } else {
+      for (const line of output.match(/^\[skip\].*$/gm) ?? []) process.stdout.write(`${line}\n`);
+    }
+  }
+  return counts;
+}
+
+async function hasDoctest() {
+  const compiler = process.env.CXX ?? 'c++';
+  const probe = ['-fsyntax-only', '-x', 'c++', '-include', 'doctest/doctest.h', '/dev/null'];
+  return (await run([...compiler.split(' '), ...probe])).code === 0;
+}

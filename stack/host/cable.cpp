@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#include "host/cable.hpp"
+
+#include <algorithm>
+
+namespace vpollnet::host {
+namespace {
+
+// Destination, source and type of an Ethernet header, and a VLAN tag.
+constexpr std::size_t kLargestHeader = 18;
+
+}  // namespace
+
+std::uint64_t CableSegment::key(const MacAddress& mac) {
+  std::uint64_t value = 0;
+  for (const std::uint8_t byte : mac.bytes) value = value << 8 | byte;
+  return value;
+}
+
+void CableSegment::carry(CablePort& from, Packet&& frame) {
+  MacAddress destination;
+  if (frame.copy_out(0, destination.bytes) < destination.bytes.size()) {
+    from.dropped_++;
+    return;
+  }
+  if (!destination.is_multicast()) {
+    const auto found = by_mac_.find(key(destination));
+    if (found != by_mac_.end()) {
+      if (found->second != &from) found->second->take_in(std::move(frame));
+      return;
+    }
+  }
+  for (CablePort* port : ports_) {
+    if (port != &from) port->take_in(frame.clone());
+  }
+}
+
+std::shared_ptr<CableSegment> CableSegments::find_or_make(const std::string& name) {
+  std::shared_ptr<CableSegment> segment = by_name_[name].lock();
+  if (segment == nullptr) {
+    std::erase_if(by_name_, [](const auto& entry) { return entry.second.expired(); });
+    segment = std::make_shared<CableSegment>();
+    by_name_[name] = segment;
+  }
+  return segment;
+}
+
+CablePort::CablePort(std::shared_ptr<CableSegment> segment, const MacAddress& mac,
+                     std::uint32_t mtu, bool offloads, Pump& pump, PumpMember& owner)
+    : segment_(std::move(segment)), mac_(mac), pump_(pump), owner_(owner) {
+  capabilities_.mtu = mtu;
+  capabilities_.offloads = {.segmentation = offloads, .checksum = offloads};
+  segment_->ports_.push_back(this);
+  segment_->by_mac_.emplace(CableSegment::key(mac), this);
+}
+
+CablePort::~CablePort() {
+  std::erase(segment_->ports_, this);
+  segment_->by_mac_.erase(CableSegment::key(mac_));
+}
+
+void CablePort::take_in(Packet&& frame) {
+  // A large packet is cut up, in thought, to gso_size: only what goes as it is can be too long.
+  const bool too_long =
+      frame.gso_size == 0 && frame.size() > std::size_t{capabilities_.mtu} + kLargestHeader;
+  if (too_long || !arrived_.push(std::move(frame))) {
+    dropped_++;
+    return;
+  }
+  pump_.touch(owner_);
+}
+
+bool CablePort::deliver(Stack& stack, InterfaceId id, Nanos now, int& budget) {
+  while (!arrived_.empty()) {
+    if (budget <= 0) return false;
+    budget--;
+    stack.receive(id, arrived_.pop(), now);
+  }
+  return true;
+}
+
+}  // namespace vpollnet::host

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// Ethernet in memory: a segment joins stacks of one pump. A frame goes from one to the other as the
+// packet that it is; its bytes are not touched.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "host/frame_queue.hpp"
+#include "host/link.hpp"
+#include "host/pump.hpp"
+
+namespace vpollnet::host {
+
+class CablePort;
+
+/// One shared medium. Made by CableSegments, lives as long as a port is on it. Guarded by the
+/// pump's lock, as everything here.
+class CableSegment {
+ public:
+  /// Unicast goes to the port that has the address, everything else to all ports but `from`.
+  void carry(CablePort& from, Packet&& frame);
+
+  bool has(const MacAddress& mac) const { return by_mac_.contains(key(mac)); }
+
+ private:
+  friend class CablePort;
+
+  static std::uint64_t key(const MacAddress& mac);
+
+  std::vector<CablePort*> ports_;
+  std::unordered_map<std::uint64_t, CablePort*> by_mac_;
+};
+
+/// The segments of a pump, by name.
+class CableSegments {
+ public:
+  /// The segment of that name, made at its first port and gone with its last.
+  std::shared_ptr<CableSegment> find_or_make(const std::string& name);
+
+ private:
+  std::unordered_map<std::string, std::weak_ptr<CableSegment>> by_name_;
+};
+
+/// One network's end of a cable.
+class CablePort final : public Link {
+ public:
+  static constexpr std::uint32_t kDefaultMtu = 65535;
+  /// What one port keeps at most. Whoever sends also runs the receiver, so that this is reached
+  /// only within one burst.
+  static constexpr std::size_t kQueueFrames = 4096;
+  static constexpr std::size_t kQueueBytes = 32u << 20;
+
+  /// `owner` is touched when a frame comes; it and `pump` must outlive the port. `mac` must not be
+  /// on the segment yet (CableSegment::has).
+  CablePort(std::shared_ptr<CableSegment> segment, const MacAddress& mac, std::uint32_t mtu,
+            bool offloads, Pump& pump, PumpMember& owner);
+  ~CablePort() override;
+  CablePort(const CablePort&) = delete;
+  CablePort& operator=(const CablePort&) = delete;
+
+  const LinkCapabilities& capabilities() const override { return capabilities_; }
+  void transmit(Packet&& frame) override { segment_->carry(*this, std::move(frame)); }
+  bool deliver(Stack& stack, InterfaceId id, Nanos now, int& budget) override;
+  std::uint64_t dropped() const override { return dropped_; }
+
+ private:
+  friend class CableSegment;
+  void take_in(Packet&& frame);
+
+  std::shared_ptr<CableSegment> segment_;
+  MacAddress mac_;
+  LinkCapabilities capabilities_;
+  Pump& pump_;
+  PumpMember& owner_;
+  FrameQueue arrived_{kQueueFrames, kQueueBytes};
+  std::uint64_t dropped_ = 0;
+};
+
+}  // namespace vpollnet::host

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// A link over a device: waits for it in the pump's epoll set, queues what it has no room for.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "host/device.hpp"
+#include "host/frame_queue.hpp"
+#include "host/link.hpp"
+#include "host/pump.hpp"
+
+namespace vpollnet::host {
+
+class DeviceLink final : public Link, private PumpSource {
+ public:
+  /// What waits for room in the device at most.
+  static constexpr std::size_t kQueueFrames = 512;
+  static constexpr std::size_t kQueueBytes = 4u << 20;
+
+  /// `owner` is touched when the device has something; it and `pump` must outlive the link.
+  /// Errors of epoll_ctl(2).
+  static Result<std::unique_ptr<DeviceLink>> open(std::unique_ptr<Device> device, Pump& pump,
+                                                  PumpMember& owner);
+  ~DeviceLink() override;
+  DeviceLink(const DeviceLink&) = delete;
+  DeviceLink& operator=(const DeviceLink&) = delete;
+
+  const LinkCapabilities& capabilities() const override { return device_->capabilities(); }
+  void transmit(Packet&& frame) override;
+  bool deliver(Stack& stack, InterfaceId id, Nanos now, int& budget) override;
+  Errno failure() const override { return failure_; }
+  std::uint64_t dropped() const override { return dropped_; }
+
+ private:
+  DeviceLink(std::unique_ptr<Device> device, Pump& pump, PumpMember& owner)
+      : device_(std::move(device)), pump_(pump), owner_(owner) {}
+
+  void on_ready(std::uint32_t events) override;
+  void flush();
+  void fail(Errno error);
+
+  std::unique_ptr<Device> device_;
+  Pump& pump_;
+  PumpMember& owner_;
+  Pump::SourceId source_ = 0;
+  bool watched_ = false;
+  bool readable_ = false;  ///< the device may have more than was read
+  FrameQueue waiting_{kQueueFrames, kQueueBytes};
+  std::vector<Packet> batch_;
+  Errno failure_ = Errno::ok;
+  std::uint64_t dropped_ = 0;
+};
+
+}  // namespace vpollnet::host

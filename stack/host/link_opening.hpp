@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// From a link's URL to a link.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "host/device.hpp"
+#include "host/failure.hpp"
+#include "host/link.hpp"
+#include "host/network.hpp"
+#include "host/pump.hpp"
+
+namespace vpollnet::host {
+
+/// What a LinkSpec asks for, checked, with its device open. Made without the pump's lock: opening
+/// a device may take long.
+struct LinkPlan {
+  std::string cable;               ///< the segment's name, if there is no device
+  std::unique_ptr<Device> device;  ///< null: a cable
+  MacAddress mac;                  ///< zero on a link without Ethernet
+  std::uint32_t mtu = 0;
+  bool offloads = true;
+};
+
+/// EINVAL for a URL, a MAC address or an MTU that cannot be; else what the device says.
+Failure plan_link(const LinkSpec& spec, LinkPlan& plan);
+
+/// With the pump's lock held. EADDRINUSE: the cable has the MAC address already.
+Failure make_link(LinkPlan&& plan, Pump& pump, PumpMember& owner, std::unique_ptr<Link>& link);
+
+}  // namespace vpollnet::host

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+#include "host/network.hpp"
+
+#include <algorithm>
+#include <mutex>
+
+#include "host/link_opening.hpp"
+#include "host/network_implementation.hpp"
+#include "host/random.hpp"
+#include "host/socket_handle.hpp"
+
+namespace vpollnet::host {
+namespace {
+
+constexpr int kSocketsPerHold = 64;
+
+}  // namespace
+
+std::shared_ptr<Pump> default_pump() {
+  static std::mutex mutex;
+  static std::weak_ptr<Pump> the_pump;
+  const std::lock_guard guard(mutex);
+  std::shared_ptr<Pump> pump = the_pump.lock();
+  if (pump == nullptr) the_pump = pump = Pump::create();
+  return pump;
+}
+
+std::shared_ptr<Network> Network::open(std::shared_ptr<Pump> pump, std::size_t memory_limit) {
+  return std::make_shared<NetworkImplementation>(std::move(pump), memory_limit);
+}
+
+NetworkImplementation::NetworkImplementation(std::shared_ptr<Pump> pump, std::size_t memory_limit)
+    : pump_(std::move(pump)) {
+  const StackConfig config{.secret = random_secret(), .memory_limit = memory_limit};
+  Pump::Hold hold(*pump_);
+  stack_ = std::make_unique<Stack>(config, pump_->pool(), static_cast<FrameSink&>(*this));
+  touch();
+}
+
+NetworkImplementation::~NetworkImplementation() { close(); }
+
+// --- run by the pump ---
+
+bool NetworkImplementation::run(Nanos now, int& budget) {
+  if (stack_ == nullptr) return true;
+  for (;;) {
+    bool all_taken = true;
+    for (Attached& attached : links_) {
+      all_taken &= attached.link->deliver(*stack_, attached.id, now, budget);
+    }
+    notice_failures(now);
+    if (stack_->next_deadline() > now) return all_taken;
+    if (budget <= 0) return false;
+    budget--;
+    stack_->advance(now);
+  }
+}
+
+Nanos NetworkImplementation::next_deadline() const {
+  return stack_ == nullptr ? kNever : stack_->next_deadline();
+}
+
+void NetworkImplementation::transmit(InterfaceId interface, Packet&& frame) {
+  if (Attached* attached = find(interface)) {
+    attached->link->transmit(std::move(frame));
+  } else if (being_attached_ != nullptr) {
+    being_attached_->transmit(std::move(frame));
+  }
+}
+
+void NetworkImplementation::notice_failures(Nanos now) {
+  for (Attached& attached : links_) {
+    if (attached.reported || attached.link->failure() == Errno::ok) continue;
+    attached.reported = true;
+    failures_.push_back({attached.id, attached.url, attached.link->failure()});
+    stack_->set_up(attached.id, false, now);
+  }
+}
+
+// --- links ---
+
+NetworkImplementation::Attached* NetworkImplementation::find(InterfaceId id) {
+  for (Attached& attached : links_) {
+    if (attached.id == id) return &attached;
+  }
+  return nullptr;
+}
+
+std::string NetworkImplementation::free_interface_name() const {
+  const std::vector<InterfaceInfo> present = stack_->interfaces();
+  for (unsigned number = 0;; number++) {
+    std::string name = "eth" + std::to_string(number);
+    const auto has_name = [&](const InterfaceInfo& info) { return info.config.name == name; };
+    if (std::none_of(present.begin(), present.end(), has_name)) return name;
+  }
+}
+
+Failure NetworkImplementation::configure(const LinkSpec& spec, InterfaceId id, Nanos now) {
+  for (const Cidr& address : spec.addresses) {
+    const Errno error = stack_->add_address(id, address, now);
+    if (error != Errno::ok) return {error, "", "address " + address.to_string()};
+  }
+  for (const IpAddress& gateway : spec.gateways) {
+    const RouteConfig route{.destination = {IpAddress::any(gateway.family()), 0},
+                            .gateway = gateway,
+                            .interface = id};
+    const Errno error = stack_->add_route(route);
+    if (error != Errno::ok) return {error, "", "gateway " + gateway.to_string()};
+  }
+  return {};
+}
+
+Failure NetworkImplementation::add_link(const LinkSpec& spec, InterfaceId& id) {
+  LinkPlan plan;
+  Failure failure = plan_link(spec, plan);
+  if (failure) return failure;
+  InterfaceConfig config{.name = spec.interface_name,
+                         .type = LinkType::ethernet,
+                         .mac = plan.mac,
+                         .mtu = plan.mtu,
+                         .offloads = {},
+                         .ipv6 = spec.ipv6,
+                         .dad_transmits = spec.dad_transmits};
+
+  Pump::Hold hold(*pump_);
+  if (stack_ == nullptr) return {Errno::bad_descriptor, "", ""};
+  std::unique_ptr<Link> link;
+  failure = make_link(std::move(plan), *pump_, *this, link);
+  if (failure) return failure;
+  if (config.name.empty()) config.name = free_interface_name();
+  config.type = link->capabilities().type;
+  config.offloads = link->capabilities().offloads;
+
+  being_attached_ = link.get();
+  const Result<InterfaceId> added = stack_->add_interface(config, hold.now());
+  being_attached_ = nullptr;
+  touch();
+  if (!added) return {added.error(), "", "interface '" + config.name + "'"};
+  links_.push_back({.id = *added, .url = spec.url, .link = std::move(link)});
+  failure = configure(spec, *added, hold.now());
+  if (failure) {
+    detach(*added, hold.now());
+  } else {
+    id = *added;
+  }
+  return failure;
+}
+
+void NetworkImplementation::detach(InterfaceId id, Nanos now) {
+  stack_->remove_interface(id, now);
+  dropped_by_former_links_ += find(id)->link->dropped();
+  std::erase_if(links_, [id](const Attached& attached) { return attached.id == id; });
+}
+
+Errno NetworkImplementation::remove_link(InterfaceId id) {
+  return change([&](Stack&, Nanos now) {
+    if (find(id) == nullptr) return Errno::no_such_device;
+    detach(id, now);
+    return Errno::ok;
+  });
+}
+
+std::vector<Network::LinkDown> NetworkImplementation::take_link_failures() {
+  Pump::Hold hold(*pump_);
+  return std::exchange(failures_, {});
+}
+
+// --- straight to the stack ---
+
+template <class Operation>
+Errno NetworkImplementation::change(Operation operation) {
+  Pump::Hold hold(*pump_);
+  if (stack_ == nullptr) return Errno::bad_descriptor;
+  touch();
+  return operation(*stack_, hold.now());
+}
+
+template <class Value, class Operation>
+Value NetworkImplementation::read(Operation operation) {
+  Pump::Hold hold(*pump_);
+  return stack_ == nullptr ? Value{} : operation(*stack_);
+}
+
+Errno NetworkImplementation::add_address(InterfaceId id, const Cidr& address) {
+  return change([&](Stack& stack, Nanos now) { return stack.add_address(id, address, now); });
+}
+
+Errno NetworkImplementation::remove_address(InterfaceId id, const IpAddress& address) {
+  return change([&](Stack& stack, Nanos now) { return stack.remove_address(id, address, now); });
+}
+
+Errno NetworkImplementation::add_route(const RouteConfig& route) {
+  return change([&](Stack& stack, Nanos) { return stack.add_route(route); });
+}
+
+Errno NetworkImplementation::remove_route(const RouteConfig& route) {
+  return change([&](Stack& stack, Nanos) { return stack.remove_route(route); });
+}
+
+std::vector<InterfaceInfo> NetworkImplementation::interfaces() {
+  return read<std::vector<InterfaceInfo>>([](Stack& stack) { return stack.interfaces(); });
+}
+
+std::vector<AddressInfo> NetworkImplementation::addresses() {
+  return read<std::vector<AddressInfo>>([](Stack& stack) { return stack.addresses(); });
+}
+
+std::vector<RouteConfig> NetworkImplementation::routes() {
+  return read<std::vector<RouteConfig>>([](Stack& stack) { return stack.routes(); });
+}
+
+std::vector<NeighbourInfo> NetworkImplementation::neighbours() {
+  return read<std::vector<NeighbourInfo>>([](Stack& stack) { return stack.neighbours(); });
+}
+
+std::vector<socket::SocketInfo> NetworkImplementation::sockets() {
+  return read<std::vector<socket::SocketInfo>>([](Stack& stack) { return stack.sockets().list(); });
+}
+
+Counters NetworkImplementation::counters() {
+  return read<Counters>([this](Stack& stack) {
+    Counters counters = stack.counters();
+    std::uint64_t& dropped = counters.drops[static_cast<std::size_t>(Drop::link_queue_full)];
+    dropped += dropped_by_former_links_;
+    for (const Attached& attached : links_) dropped += attached.link->dropped();
+    return counters;
+  });
+}
+
+std::size_t NetworkImplementation::memory_used() {
+  return read<std::size_t>([](Stack& stack) { return stack.memory_used(); });
+}
+
+// --- sockets ---
+
+Result<std::shared_ptr<SocketHandle>> NetworkImplementation::socket(socket::Type type) {
+  std::shared_ptr<SocketHandle> handle;  // outlives the hold: its destructor takes the lock
+  Pump::Hold hold(*pump_);
+  if (stack_ == nullptr) return Errno::bad_descriptor;
+  const Result<socket::Socket*> opened = stack_->sockets().open(type);
+  if (!opened) return opened.error();
+  handle = std::make_shared<SocketHandleImplementation>(shared_from_this(), **opened);
+  return handle;
+}
+
+void NetworkImplementation::enlist(SocketHandleImplementation& handle) {
+  handle.next_ = handles_;
+  if (handles_ != nullptr) handles_->previous_ = &handle;
+  handles_ = &handle;
+}
+
+void NetworkImplementation::strike(SocketHandleImplementation& handle) {
+  (handle.previous_ == nullptr ? handles_ : handle.previous_->next_) = handle.next_;
+  if (handle.next_ != nullptr) handle.next_->previous_ = handle.previous_;
+  handle.previous_ = handle.next_ = nullptr;
+}
+
+void NetworkImplementation::close() {
+  for (bool done = false; !done;) {
+    Pump::Hold hold(*pump_);
+    if (stack_ == nullptr) return;
+    for (int i = 0; i < kSocketsPerHold && handles_ != nullptr; i++) {
+      handles_->reset(hold.now());
+    }
+    touch();
+    done = handles_ == nullptr;
+  }
+  Pump::Hold hold(*pump_);
+  if (stack_ == nullptr) return;
+  while (handles_ != nullptr) handles_->reset(hold.now());  // opened meanwhile
+  links_.clear();
+  stack_ = nullptr;
+  pump_->remove(*this);
+}
+
+}  // namespace vpollnet::host

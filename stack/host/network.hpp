@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// A stack with its links, driven by a pump: what the binding opens, and what a C++ program would.
+//
+// Every call here takes the pump's lock, runs the stack until nothing is left to do, and lets go:
+// any thread may call, none waits for another longer than one bounded run (design: "One lock").
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "host/failure.hpp"
+#include "stack.hpp"
+
+namespace vpollnet::host {
+
+class Pump;
+class Network;
+
+/// One link of a network, by URL: "cable:NAME" (every network of the process that names the same
+/// cable is on it, as on a hub), "tap://NAME", "tun://NAME".
+struct LinkSpec {
+  std::string url;
+  std::string interface_name;  ///< empty: "eth0", "eth1", ...
+  std::string mac;             ///< empty: a random locally administered one
+  std::uint32_t mtu = 0;       ///< 0: the device's own, or 65535 on a cable
+  bool ipv6 = true;
+  bool offloads = true;        ///< false: neither segmentation nor checksum offload
+  unsigned dad_transmits = 1;
+  std::vector<Cidr> addresses;
+  std::vector<IpAddress> gateways;  ///< default routes
+};
+
+/// One socket, shared by JavaScript objects, pollers and the pump. Thread-safe; the calls after
+/// close(), and after the network's close, return EBADF.
+class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
+ public:
+  virtual ~SocketHandle() = default;
+
+  virtual Errno bind(const Endpoint& local) = 0;
+  virtual Errno connect(const Endpoint& peer) = 0;
+  virtual Errno listen(int backlog) = 0;
+  virtual Result<std::shared_ptr<SocketHandle>> accept() = 0;
+  virtual Result<std::size_t> send(std::span<const std::uint8_t> data, std::uint32_t flags) = 0;
+  virtual Result<std::size_t> send_to(std::span<const std::uint8_t> data, const Endpoint& to, std::uint32_t flags) = 0;
+  virtual Result<socket::Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags) = 0;
+  virtual Errno shutdown(socket::Shutdown how) = 0;
+  virtual Errno set_option(socket::Option option, std::int64_t value) = 0;
+  virtual Result<std::int64_t> option(socket::Option option) = 0;
+  virtual Result<Endpoint> local() = 0;
+  virtual Result<Endpoint> peer() = 0;
+  /// "CLOSED" once the handle is closed.
+  virtual std::string state() = 0;
+  /// Closes the socket and its descriptor. Idempotent.
+  virtual void close() = 0;
+  virtual bool closed() const = 0;
+
+  /// The exact mask of Ready bits now; POLLNVAL (0x20) once closed. Takes no lock.
+  virtual std::uint32_t readiness() const = 0;
+  /// The vpoll descriptor, made at the first call and closed with the handle. EMFILE, ENFILE, EBADF.
+  virtual Result<int> fd() = 0;
+};
+
+/// A stack and its links.
+class Network {
+ public:
+  /// An empty network (loopback only) in `pump`; random secret from the host.
+  static std::shared_ptr<Network> open(std::shared_ptr<Pump> pump, std::size_t memory_limit = 256u << 20);
+  virtual ~Network() = default;
+
+  /// Opens the device, adds the interface, its addresses and routes. On failure nothing is left.
+  virtual Failure add_link(const LinkSpec& spec, InterfaceId& id) = 0;
+  virtual Errno remove_link(InterfaceId id) = 0;
+  virtual Errno add_address(InterfaceId id, const Cidr& address) = 0;
+  virtual Errno remove_address(InterfaceId id, const IpAddress& address) = 0;
+  virtual Errno add_route(const RouteConfig& route) = 0;
+  virtual Errno remove_route(const RouteConfig& route) = 0;
+
+  virtual Result<std::shared_ptr<SocketHandle>> socket(socket::Type type) = 0;
+
+  virtual std::vector<InterfaceInfo> interfaces() = 0;
+  virtual std::vector<AddressInfo> addresses() = 0;
+  virtual std::vector<RouteConfig> routes() = 0;
+  virtual std::vector<NeighbourInfo> neighbours() = 0;
+  virtual std::vector<socket::SocketInfo> sockets() = 0;
+  virtual Counters counters() = 0;
+  virtual std::size_t memory_used() = 0;
+
+  /// A link that died (the device vanished): its interface id and why. Each is reported once.
+  struct LinkDown {
+    InterfaceId interface = kAnyInterface;
+    std::string url;
+    Errno error = Errno::ok;
+  };
+  virtual std::vector<LinkDown> take_link_failures() = 0;
+
+  /// Closes every socket (connections are reset) and link. Idempotent. Other threads that poll see
+  /// POLLNVAL. On return no descriptor of this network is open.
+  virtual void close() = 0;
+};
+
+/// The process's pump, started at first use, stopped when the last holder lets go.
+std::shared_ptr<Pump> default_pump();
+
+}  // namespace vpollnet::host

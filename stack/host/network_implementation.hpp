@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// The Network behind the interface: one stack as a member of a pump.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host/link.hpp"
+#include "host/network.hpp"
+#include "host/pump.hpp"
+
+namespace vpollnet::host {
+
+class SocketHandleImplementation;
+
+class NetworkImplementation final : public Network,
+                                    public std::enable_shared_from_this<NetworkImplementation>,
+                                    private PumpMember,
+                                    private FrameSink {
+ public:
+  NetworkImplementation(std::shared_ptr<Pump> pump, std::size_t memory_limit);
+  ~NetworkImplementation() override;
+
+  Failure add_link(const LinkSpec& spec, InterfaceId& id) override;
+  Errno remove_link(InterfaceId id) override;
+  Errno add_address(InterfaceId id, const Cidr& address) override;
+  Errno remove_address(InterfaceId id, const IpAddress& address) override;
+  Errno add_route(const RouteConfig& route) override;
+  Errno remove_route(const RouteConfig& route) override;
+  Result<std::shared_ptr<SocketHandle>> socket(socket::Type type) override;
+  std::vector<InterfaceInfo> interfaces() override;
+  std::vector<AddressInfo> addresses() override;
+  std::vector<RouteConfig> routes() override;
+  std::vector<NeighbourInfo> neighbours() override;
+  std::vector<socket::SocketInfo> sockets() override;
+  Counters counters() override;
+  std::size_t memory_used() override;
+  std::vector<LinkDown> take_link_failures() override;
+  void close() override;
+
+  // For the handles, with the pump's lock held.
+  Pump& pump() { return *pump_; }
+  void touch() { pump_->touch(*this); }
+  void enlist(SocketHandleImplementation& handle);
+  void strike(SocketHandleImplementation& handle);
+
+ private:
+  struct Attached {
+    InterfaceId id;
+    std::string url;
+    std::unique_ptr<Link> link;
+    bool reported = false;  ///< its failure
+  };
+
+  bool run(Nanos now, int& budget) override;
+  Nanos next_deadline() const override;
+  void transmit(InterfaceId interface, Packet&& frame) override;
+
+  /// Calls `operation(stack, now)` with the lock held, if the network is open.
+  template <class Operation>
+  Errno change(Operation operation);
+  template <class Value, class Operation>
+  Value read(Operation operation);
+
+  Failure configure(const LinkSpec& spec, InterfaceId id, Nanos now);
+  std::string free_interface_name() const;
+  Attached* find(InterfaceId id);
+  void detach(InterfaceId id, Nanos now);
+  void notice_failures(Nanos now);
+
+  std::shared_ptr<Pump> pump_;
+  // Guarded by the pump's lock.
+  std::unique_ptr<Stack> stack_;  ///< null once closed
+  std::vector<Attached> links_;
+  Link* being_attached_ = nullptr;  ///< gets what add_interface() sends before its number is known
+  SocketHandleImplementation* handles_ = nullptr;  ///< a list
+  std::vector<LinkDown> failures_;
+  std::uint64_t dropped_by_former_links_ = 0;
+};
+
+}  // namespace vpollnet::host

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "socket/table.hpp"
+
+#include "socket/datagram_sockets.hpp"
+#include "socket/tcp_sockets.hpp"
+
+namespace vpollnet::socket {
+
+SocketTable::SocketTable(IpService& ip)
+    : ip_(ip), tcp_(std::make_unique<TcpSockets>(ip)), datagrams_(std::make_unique<DatagramSockets>(ip)) {}
+
+SocketTable::~SocketTable() = default;
+
+Result<Socket*> SocketTable::open(Type type) { return type == Type::tcp ? tcp_->open() : datagrams_->open(type); }
+
+void SocketTable::on_tcp(const IpMeta& meta, Packet&& segment, Nanos now) {
+  tcp_->on_segment(meta, std::move(segment), now);
+}
+
+Delivery SocketTable::on_udp(const IpMeta& meta, Packet&& datagram, Nanos now) {
+  return datagrams_->on_udp(meta, std::move(datagram), now);
+}
+
+void SocketTable::on_echo_reply(const IpMeta& meta, Packet&& message, Nanos now) {
+  datagrams_->on_echo_reply(meta, std::move(message), now);
+}
+
+bool SocketTable::is_plausible(const IcmpError& error) const {
+  // Datagrams leave no trace to compare with: RFC 8899 is what would do better.
+  return error.protocol != kTcp || tcp_->is_plausible(error);
+}
+
+void SocketTable::on_icmp_error(const IcmpError& error, Nanos now) {
+  if (error.protocol == kTcp) {
+    tcp_->on_icmp_error(error, now);
+  } else {
+    datagrams_->on_icmp_error(error, now);
+  }
+}
+
+void SocketTable::on_address_removed(const IpAddress& address, Nanos now) {
+  tcp_->on_address_removed(address, now);
+  datagrams_->on_address_removed(address, now);
+}
+
+void SocketTable::advance(Nanos now) { tcp_->advance(now); }
+
+Nanos SocketTable::next_deadline() const { return tcp_->next_deadline(); }
+
+std::vector<SocketInfo> SocketTable::list() const {
+  std::vector<SocketInfo> result;
+  tcp_->list(result);
+  datagrams_->list(result);
+  return result;
+}
+
+}  // namespace vpollnet::socket

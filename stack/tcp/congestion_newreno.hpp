@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// How much may be under way: slow start, congestion avoidance and the reaction to loss
+// (RFC 5681, RFC 6928, RFC 3465, RFC 6582 for what a loss costs).
+#pragma once
+
+#include <cstdint>
+
+namespace vpollnet::tcp {
+
+/// The congestion window of NewReno, in bytes. Which segments are lost is decided elsewhere
+/// (scoreboard.hpp); this says only what that costs.
+class NewReno {
+ public:
+  /// `mss` is the sender's maximum segment size; call again when it changes before data is sent.
+  void start(std::uint32_t mss);
+
+  /// RFC 6298 5.7 and RFC 5681 3.1: the SYN was lost, begin with one segment.
+  void after_syn_loss() { cwnd_ = mss_; }
+  /// `acked` bytes left the network and the window was the limit (RFC 7661: an application that
+  /// sends little does not grow it).
+  void on_ack(std::uint64_t acked, bool window_limited);
+  /// Fast recovery begins with `flight` bytes outstanding (RFC 5681 3.2 step 2, RFC 6675 5 step 4.2).
+  void on_recovery(std::uint64_t flight);
+  /// The retransmission timer expired (RFC 5681 3.1 equation 4). Only the `first` expiry for a
+  /// segment lowers the threshold.
+  void on_timeout(std::uint64_t flight, bool first);
+  /// Nothing was sent for a retransmission timeout (RFC 5681 4.1).
+  void on_idle();
+  /// The path MTU went down.
+  void set_mss(std::uint32_t mss) { mss_ = mss; }
+
+  std::uint64_t window() const { return cwnd_; }
+  std::uint64_t threshold() const { return ssthresh_; }
+
+ private:
+  std::uint64_t initial_window() const;
+
+  std::uint32_t mss_ = 536;
+  std::uint64_t cwnd_ = 0;
+  std::uint64_t ssthresh_ = UINT64_MAX;
+  std::uint64_t acked_ = 0;  ///< bytes towards the next step of congestion avoidance
+};
+
+}  // namespace vpollnet::tcp

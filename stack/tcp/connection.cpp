@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+// The life of a connection and the calls of its user (RFC 9293 3.10.1 to 3.10.5).
+#include "tcp/connection.hpp"
+
+#include <algorithm>
+
+namespace vpollnet::tcp {
+
+const char* to_string(State state) {
+  switch (state) {
+    case State::closed: return "CLOSED";
+    case State::syn_sent: return "SYN-SENT";
+    case State::syn_received: return "SYN-RECEIVED";
+    case State::established: return "ESTABLISHED";
+    case State::fin_wait_1: return "FIN-WAIT-1";
+    case State::fin_wait_2: return "FIN-WAIT-2";
+    case State::close_wait: return "CLOSE-WAIT";
+    case State::closing: return "CLOSING";
+    case State::last_ack: return "LAST-ACK";
+    case State::time_wait: return "TIME-WAIT";
+  }
+  return "CLOSED";
+}
+
+Connection::Connection(const Resources& resources, const Settings& settings)
+    : resources_(resources), settings_(settings) {}
+
+Connection::~Connection() { resources_.budget.release(charged_); }
+
+void Connection::begin(const Start& start, Nanos now) {
+  iss_ = kEpoch + start.initial_sequence;
+  snd_una_ = iss_;
+  snd_nxt_ = iss_;
+  snd_up_ = iss_;
+  timestamp_offset_ = start.timestamp_offset;
+  ipv6_ = start.ipv6;
+  segmentation_ = start.segmentation;
+  path_mss_ = start.path_mss;
+  peer_mss_ = ipv6_ ? kDefaultMssV6 : kDefaultMssV4;
+  // RFC 7323 2.2: enough to advertise the whole buffer, and room to grow it eightfold.
+  while (receive_shift_ < 14 && (65535ull << receive_shift_) < 8ull * settings_.receive_buffer) {
+    receive_shift_++;
+  }
+  syn_due_ = true;
+  progress_at_ = now;
+  last_received_at_ = now;
+  last_sent_at_ = now;
+}
+
+void Connection::connect(const Start& start, Nanos now) {
+  begin(start, now);
+  state_ = State::syn_sent;
+}
+
+void Connection::accept(const Start& start, const wire::TcpHeader& syn, Nanos now) {
+  begin(start, now);
+  passive_ = true;
+  state_ = State::syn_received;
+  irs_ = kEpoch + syn.sequence;
+  rcv_nxt_ = irs_ + 1;
+  rcv_edge_ = rcv_nxt_;
+  negotiate(syn);
+  ts_recent_at_ = now;
+}
+
+void Connection::accept_cookie(const Start& start, const wire::TcpHeader& ack, std::uint16_t mss,
+                               Nanos now) {
+  begin(start, now);
+  passive_ = true;
+  syn_due_ = false;
+  irs_ = kEpoch + ack.sequence - 1;
+  rcv_nxt_ = irs_ + 1;
+  rcv_edge_ = rcv_nxt_ + std::min<std::uint64_t>(settings_.receive_buffer, 65535);
+  receive_shift_ = 0;  // a cookie has no place for options other than MSS
+  peer_mss_ = std::max(mss, kMinimumMss);
+  snd_una_ = iss_ + 1;
+  snd_nxt_ = iss_ + 1;
+  snd_up_ = snd_nxt_;
+  snd_wnd_ = ack.window;
+  max_snd_wnd_ = snd_wnd_;
+  snd_wl1_ = rcv_nxt_;
+  snd_wl2_ = snd_una_;
+  enter_established(now);
+}
+
+void Connection::negotiate(const wire::TcpHeader& syn) {
+  // RFC 9293 3.7.1: without the option, the default. Security case T02: a floor.
+  if (syn.mss) peer_mss_ = std::max(*syn.mss, kMinimumMss);
+  // RFC 7323 1.3, 2.2: on only if both SYNs carry it. We always offer it first.
+  window_scaling_ = syn.window_scale.has_value();
+  send_shift_ = std::min<std::uint8_t>(syn.window_scale.value_or(0), 14);
+  if (!window_scaling_) receive_shift_ = 0;
+  sack_on_ = syn.sack_permitted;
+  timestamps_on_ = syn.timestamps.has_value();
+  if (timestamps_on_) ts_recent_ = syn.timestamps->value;
+  // RFC 7323 2.2: the window field of a SYN is never scaled.
+  snd_wnd_ = syn.window;
+  max_snd_wnd_ = snd_wnd_;
+  snd_wl1_ = irs_;
+  snd_wl2_ = snd_una_;
+}
+
+void Connection::charge() {
+  const std::uint64_t held = send_queue_.size() + receive_queue_.size() + reassembly_.bytes();
+  if (held > charged_) {
+    // A user's bytes were checked before they were taken; the few that were not fit in the
+    // quarter that pressed() keeps back.
+    if (resources_.budget.charge(held - charged_)) charged_ = held;
+  } else {
+    resources_.budget.release(charged_ - held);
+    charged_ = held;
+  }
+}
+
+Result<std::size_t> Connection::send(std::span<const std::uint8_t> data, bool urgent, bool more, Nanos now) {
+  if (error_ != Errno::ok) return take_error();
+  switch (state_) {
+    case State::syn_sent:
+    case State::syn_received:
+      return Errno::again;
+    case State::established:
+    case State::close_wait:
+      break;
+    default:
+      return Errno::broken_pipe;
+  }
+  if (fin_queued_) return Errno::broken_pipe;
+  if (data.empty()) return std::size_t{0};
+  const std::size_t room =
+      settings_.send_buffer > send_queue_.size() ? settings_.send_buffer - send_queue_.size() : 0;
+  std::size_t taken = std::min(room, data.size());
+  const Budget& budget = resources_.budget;
+  taken = std::min(taken, budget.limit() - budget.used());
+  if (taken == 0) return room > 0 && send_queue_.empty() ? Errno::no_buffers : Errno::again;
+  // RFC 5681 4.1: an idle connection starts slowly again.
+  if (snd_una_ == snd_nxt_ && now - last_sent_at_ > rtt_.timeout()) congestion_.on_idle();
+  send_queue_.append_copy(data.first(taken), resources_.pool);
+  more_ = more && taken == data.size();
+  if (urgent && taken == data.size()) snd_up_ = queue_end();
+  charge();
+  return taken;
+}
+
+Result<std::size_t> Connection::receive(std::span<std::uint8_t> buffer, bool peek) {
+  if (receive_queue_.empty()) {
+    if (fin_received_ || read_shutdown_) return std::size_t{0};
+    if (error_ != Errno::ok) return take_error();
+    switch (state_) {
+      case State::closed:
+      case State::time_wait:
+        return was_established_ ? Result<std::size_t>(std::size_t{0}) : Errno::not_connected;
+      default:
+        return Errno::again;
+    }
+  }
+  std::size_t limit = std::min(buffer.size(), receive_queue_.size());
+  std::size_t skip = 0;
+  if (urgent_ != Urgent::none && rcv_up_ < rcv_nxt_) {
+    // A read stops before the urgent byte, and the next one leaves it out unless it is wanted in
+    // line (RFC 6093 3.4: what implementations do).
+    const std::uint64_t front = rcv_nxt_ - receive_queue_.size() - (fin_received_ ? 1 : 0);
+    if (rcv_up_ == front && !settings_.oob_inline) {
+      if (receive_queue_.size() == 1) {
+        if (peek) return Errno::again;
+        receive_queue_.clear();
+        urgent_ = Urgent::none;
+        charge();
+        return fin_received_ ? Result<std::size_t>(std::size_t{0}) : Errno::again;
+      }
+      skip = 1;
+    } else if (rcv_up_ > front) {
+      limit = std::min<std::size_t>(limit, rcv_up_ - front);
+    }
+  }
+  const std::size_t copied = receive_queue_.copy_out(skip, buffer.first(std::min(limit, receive_queue_.size() - skip)));
+  if (peek) return copied;
+  receive_queue_.trim_front(skip + copied);
+  const std::uint64_t front = rcv_nxt_ - receive_queue_.size() - (fin_received_ ? 1 : 0);
+  if (urgent_ != Urgent::none && rcv_up_ < front) urgent_ = Urgent::none;
+  charge();
+  // RFC 9293 3.8.6.2.2: tell the peer about room when it is worth a segment of his.
+  if (!fin_position_ && state_ != State::closed && state_ != State::time_wait) {
+    const std::uint64_t edge = window_candidate();
+    if (edge > rcv_edge_ &&
+        edge - rcv_edge_ >= std::min<std::uint64_t>(settings_.receive_buffer / 2, 2ull * peer_segment_)) {
+      ack_now_ = true;
+    }
+  }
+  return copied;
+}
+
+Result<std::size_t> Connection::receive_urgent(std::span<std::uint8_t> buffer, bool peek) {
+  if (error_ != Errno::ok) return take_error();
+  if (urgent_ != Urgent::pending || settings_.oob_inline) return Errno::invalid;
+  if (rcv_up_ >= rcv_nxt_ - (fin_received_ ? 1 : 0)) return Errno::again;
+  if (buffer.empty()) return std::size_t{0};
+  const std::uint64_t front = rcv_nxt_ - receive_queue_.size() - (fin_received_ ? 1 : 0);
+  receive_queue_.copy_out(rcv_up_ - front, buffer.first(1));
+  if (!peek) urgent_ = Urgent::read;
+  return std::size_t{1};
+}
+
+void Connection::shutdown_write() {
+  if (fin_queued_) return;
+  switch (state_) {
+    case State::syn_received:
+    case State::established:
+      state_ = State::fin_wait_1;
+      break;
+    case State::close_wait:
+      state_ = State::last_ack;
+      break;
+    case State::syn_sent:
+      enter_closed(Errno::ok);
+      return;
+    default:
+      return;
+  }
+  fin_queued_ = true;
+  more_ = false;
+}
+
+void Connection::shutdown_read() { read_shutdown_ = true; }
+
+void Connection::orphan(Nanos now) {
+  orphan_ = true;
+  // RFC 9293 3.6.1, RFC 2525 2.17: data that nobody will read is a lost promise, and says so.
+  if (!receive_queue_.empty()) {
+    abort();
+    return;
+  }
+  shutdown_write();
+  if (state_ == State::fin_wait_2) close_at_ = now + kFinWait2;
+}
+
+void Connection::abort() {
+  switch (state_) {
+    case State::syn_received:
+    case State::established:
+    case State::fin_wait_1:
+    case State::fin_wait_2:
+    case State::close_wait:
+      reset_due_ = true;
+      break;
+    default:
+      break;
+  }
+  receive_queue_.clear();
+  enter_closed(Errno::ok);
+}
+
+void Connection::fail(Errno error) { enter_closed(error); }
+
+void Connection::configure(const Settings& settings, Nanos now) {
+  settings_ = settings;
+  set_keepalive(now);
+}
+
+Errno Connection::take_error() { return std::exchange(error_, Errno::ok); }
+
+bool Connection::readable() const {
+  // A lone urgent byte that is not in line is nothing to read.
+  const std::size_t hidden =
+      urgent_ != Urgent::none && !settings_.oob_inline && rcv_up_ < rcv_nxt_ && receive_queue_.size() == 1 &&
+              rcv_up_ == rcv_nxt_ - 1 - (fin_received_ ? 1 : 0)
+          ? 1
+          : 0;
+  return receive_queue_.size() > hidden || fin_received_ || read_shutdown_ || error_ != Errno::ok ||
+         state_ == State::closed;
+}
+
+bool Connection::writable() const {
+  switch (state_) {
+    case State::syn_sent:
+    case State::syn_received:
+      return false;
+    case State::established:
+    case State::close_wait:
+      // A third free, as writers wake elsewhere: not for each ACK.
+      return settings_.send_buffer - std::min<std::size_t>(settings_.send_buffer, send_queue_.size()) >=
+             settings_.send_buffer / 3;
+    default:
+      return true;  // send() fails at once
+  }
+}
+
+bool Connection::urgent_ready() const {
+  return urgent_ == Urgent::pending && rcv_up_ < rcv_nxt_ - (fin_received_ ? 1 : 0);
+}
+
+bool Connection::read_closed() const {
+  return fin_received_ || read_shutdown_ || state_ == State::closed;
+}
+
+std::size_t Connection::unread() const { return receive_queue_.size(); }
+
+std::size_t Connection::unacknowledged() const { return send_queue_.size(); }
+
+std::optional<std::uint32_t> Connection::recent_timestamp() const {
+  return timestamps_on_ ? std::optional(ts_recent_) : std::nullopt;
+}
+
+Info Connection::info() const {
+  return {
+      .state = state_,
+      .srtt = rtt_.srtt(),
+      .rttvar = rtt_.rttvar(),
+      .rto = rtt_.timeout(),
+      .mss = segment_size(),
+      .cwnd = congestion_.window(),
+      .ssthresh = congestion_.threshold(),
+      .in_flight = snd_nxt_ - snd_una_,
+      .unsent = send_end() > snd_nxt_ ? send_end() - snd_nxt_ : 0,
+      .unread = receive_queue_.size(),
+      .send_window = snd_wnd_,
+      .retransmits = retransmits_,
+      .bytes_sent = bytes_sent_,
+      .bytes_received = bytes_received_,
+  };
+}
+
+}  // namespace vpollnet::tcp

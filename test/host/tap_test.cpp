@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// TAP and TUN devices with the Linux kernel on their other side, in a network namespace.
+#include "host/tap.hpp"
+
+#include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <poll.h>
+
+#include <vector>
+
+#include "host/namespace.hpp"
+#include "host/network.hpp"
+#include "host/poll.hpp"
+#include "host/support.hpp"
+
+using namespace vpollnet;
+using namespace vpollnet::host;
+using test::check_in_namespaces;
+
+#define EXPECT(condition) \
+  if (!(condition)) return std::string(#condition)
+
+namespace {
+
+/// A kernel UDP or TCP socket, bound to a port of 10.0.0.1.
+int kernel_socket(int type, std::uint16_t port) {
+  const int fd = ::socket(AF_INET, type | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on);
+  timeval limit{10, 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  inet_pton(AF_INET, "10.0.0.1", &address.sin_addr);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return -1;
+  return fd;
+}
+
+sockaddr_in to(const char* address, std::uint16_t port) {
+  sockaddr_in result{};
+  result.sin_family = AF_INET;
+  result.sin_port = htons(port);
+  inet_pton(AF_INET, address, &result.sin_addr);
+  return result;
+}
+
+LinkSpec link(const char* url) {
+  LinkSpec spec;
+  spec.url = url;
+  spec.addresses = {*Cidr::parse("10.0.0.2/24")};
+  return spec;
+}
+
+bool wait_for(SocketHandle& socket, std::uint32_t events) {
+  std::array<PollEntry, 1> entries{PollEntry{.fd = *socket.fd(), .events = events}};
+  const auto found = host::poll(entries, 10'000);
+  return found && *found == 1;
+}
+
+/// The network sends `total` bytes over TCP to a kernel socket, which sends them back.
+std::string echo_through_kernel(Network& network, std::size_t total) {
+  const int listener = kernel_socket(SOCK_STREAM, 7);
+  EXPECT(listener >= 0);
+  EXPECT(listen(listener, 1) == 0);
+  std::thread peer([listener] {
+    const int connection = accept(listener, nullptr, nullptr);
+    std::vector<char> buffer(1 << 16);
+    for (ssize_t got = 0; (got = recv(connection, buffer.data(), buffer.size(), 0)) > 0;) {
+      for (ssize_t sent = 0; sent < got;) {
+        const ssize_t step = send(connection, buffer.data() + sent,
+                                  static_cast<std::size_t>(got - sent), MSG_NOSIGNAL);
+        if (step <= 0) break;
+        sent += step;
+      }
+    }
+    ::close(connection);
+    ::close(listener);
+  });
+  const auto finish = [&](std::string failure) {
+    shutdown(listener, SHUT_RDWR);
+    peer.join();
+    return failure;
+  };
+  auto made = network.socket(socket::Type::tcp);
+  if (!made) return finish("socket");
+  SocketHandle& client = **made;
+  const Errno connecting = client.connect({.address = IpAddress::v4(10, 0, 0, 1), .port = 7});
+  if (connecting != Errno::in_progress) return finish("connect");
+  std::vector<std::uint8_t> buffer(1 << 16);
+  std::size_t sent = 0;
+  std::size_t received = 0;
+  while (received < total) {
+    if (!wait_for(client, sent < total ? POLLIN | POLLOUT : POLLIN)) return finish("stalled");
+    if (sent < total) {
+      for (std::size_t i = 0; i < buffer.size(); i++) {
+        buffer[i] = static_cast<std::uint8_t>((sent + i) % 251);
+      }
+      const auto step = client.send(std::span(buffer).first(std::min(buffer.size(), total - sent)), 0);
+      if (!step && step.error() != Errno::again) return finish("send");
+      if (step) sent += *step;
+    }
+    const auto got = client.receive(buffer, 0);
+    if (!got && got.error() != Errno::again) return finish("receive");
+    for (std::size_t i = 0; got && i < got->copied; i++) {
+      if (buffer[i] != static_cast<std::uint8_t>((received + i) % 251)) return finish("bytes");
+    }
+    if (got) received += got->copied;
+  }
+  client.close();
+  return finish("");
+}
+
+}  // namespace
+
+TEST_CASE("a frame of the kernel comes out of a TAP with its checksum still to be done") {
+  check_in_namespaces(CLONE_NEWNET, [] {
+    Failure failure;
+    BlockPool pool;
+    auto tap = Tap::open("tap0", Tap::Mode::ethernet, true, failure);
+    EXPECT(tap != nullptr);
+    EXPECT(tap->capabilities().mtu == 1500);
+    EXPECT(test::set_up_host_side("tap0", "10.0.0.1"));
+    const int kernel = kernel_socket(SOCK_DGRAM, 9);
+    const sockaddr_in all = to("10.0.0.255", 9);
+    EXPECT(sendto(kernel, "hello", 5, 0, reinterpret_cast<const sockaddr*>(&all), sizeof all) == 5);
+    std::vector<Packet> frames;
+    EXPECT(test::eventually([&] {
+      tap->read(16, pool, frames);
+      for (const Packet& frame : frames) {
+        if (frame.size() == 14 + 20 + 8 + 5) return true;
+      }
+      frames.clear();
+      return false;
+    }));
+    for (const Packet& frame : frames) {
+      if (frame.size() != 14 + 20 + 8 + 5) continue;
+      EXPECT(frame.checksum == ChecksumState::partial);
+      EXPECT(frame.checksum_from_end == 8 + 5);
+      EXPECT(frame.checksum_field == 6);
+      // A small frame holds no large block.
+      EXPECT(frame.body().front().block()->capacity < 1000);
+    }
+    return std::string();
+  });
+}
+
+TEST_CASE("a TAP that cannot be opened says what to do") {
+  Failure failure;
+  CHECK(Tap::open("a-name-that-is-too-long", Tap::Mode::ethernet, true, failure) == nullptr);
+  CHECK(failure.error == Errno::invalid);
+  CHECK(Tap::open("tap%d", Tap::Mode::ethernet, true, failure) == nullptr);
+  CHECK(failure.error == Errno::invalid);
+  check_in_namespaces(CLONE_NEWNET, [] {
+    Failure why;
+    auto tap = Tap::open("tap0", Tap::Mode::ethernet, true, why);
+    EXPECT(tap != nullptr);
+    EXPECT(Tap::open("tap0", Tap::Mode::ethernet, true, why) == nullptr);
+    EXPECT(why.error == Errno(EBUSY));
+    EXPECT(why.detail.find("tap0") != std::string::npos);
+    EXPECT(Tap::open("tap0", Tap::Mode::ip, true, why) == nullptr);
+    EXPECT(why.error == Errno::invalid);
+    return std::string();
+  });
+  // In a user namespace alone, the network is somebody else's.
+  check_in_namespaces(CLONE_NEWUSER, [] {
+    Failure why;
+    EXPECT(Tap::open("vpollnet0", Tap::Mode::ethernet, true, why) == nullptr);
+    EXPECT(why.error == Errno::not_permitted);
+    EXPECT(why.detail.find("ip tuntap add dev vpollnet0 mode tap") != std::string::npos);
+    return std::string();
+  });
+}
+
+TEST_CASE("a device that is down loses frames and keeps its link; one that is deleted is reported") {
+  check_in_namespaces(CLONE_NEWNET, [] {
+    auto network = Network::open(Pump::create());
+    InterfaceId id = 0;
+    EXPECT(!network->add_link(link("tap://tap0"), id));
+    auto made = network->socket(socket::Type::udp);
+    EXPECT(made);
+    const Endpoint peer{.address = IpAddress::v4(10, 0, 0, 1), .port = 9};
+    const auto sent = (*made)->send_to(test::bytes_of("x"), peer, 0);
+    EXPECT(sent);
+    EXPECT(network->take_link_failures().empty());
+
+    EXPECT(test::set_up_host_side("tap0", "10.0.0.1"));
+    EXPECT(test::delete_device("tap0"));
+    std::vector<Network::LinkDown> failures;
+    EXPECT(test::eventually([&] { return !(failures = network->take_link_failures()).empty(); }));
+    EXPECT(failures.size() == 1);
+    EXPECT(failures[0].interface == id);
+    EXPECT(failures[0].url == "tap://tap0");
+    EXPECT(!network->interfaces().back().up);
+    EXPECT(network->take_link_failures().empty());
+    (void)(*made)->send_to(test::bytes_of("x"), peer, 0);
+    EXPECT(network->remove_link(id) == Errno::ok);
+    return std::string();
+  });
+}
+
+TEST_CASE("a network on a TAP speaks UDP and TCP with the kernel") {
+  for (const bool offloads : {true, false}) {
+    CAPTURE(offloads);
+    check_in_namespaces(CLONE_NEWNET, [offloads] {
+      auto network = Network::open(Pump::create());
+      InterfaceId id = 0;
+      LinkSpec spec = link("tap://tap0");
+      spec.offloads = offloads;
+      EXPECT(!network->add_link(spec, id));
+      EXPECT(test::set_up_host_side("tap0", "10.0.0.1"));
+
+      const int kernel = kernel_socket(SOCK_DGRAM, 9);
+      auto made = network->socket(socket::Type::udp);
+      EXPECT(made);
+      EXPECT((*made)->bind({.address = IpAddress::v4(10, 0, 0, 2), .port = 9}) == Errno::ok);
+      const sockaddr_in us = to("10.0.0.2", 9);
+      EXPECT(sendto(kernel, "ping", 4, 0, reinterpret_cast<const sockaddr*>(&us), sizeof us) == 4);
+      EXPECT(wait_for(**made, POLLIN));
+      std::array<std::uint8_t, 16> buffer{};
+      const auto got = (*made)->receive(buffer, 0);
+      EXPECT(got && got->copied == 4);
+      EXPECT((*made)->send_to(test::bytes_of("pong!"), got->from, 0));
+      EXPECT(recv(kernel, buffer.data(), buffer.size(), 0) == 5);
+      ::close(kernel);
+      return echo_through_kernel(*network, 3'000'000);
+    });
+  }
+}
+
+TEST_CASE("a network on a TUN speaks TCP with the kernel") {
+  check_in_namespaces(CLONE_NEWNET, [] {
+    auto network = Network::open(Pump::create());
+    InterfaceId id = 0;
+    EXPECT(!network->add_link(link("tun://tun0"), id));
+    EXPECT(network->interfaces().back().config.type == LinkType::ip);
+    EXPECT(test::set_up_host_side("tun0", "10.0.0.1"));
+    return echo_through_kernel(*network, 3'000'000);
+  });
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+//
+// A signal in the middle of a blocking poll and a blocking select.
+
+import { spawn } from 'node:child_process';
+import { setImmediate as turn } from 'node:timers/promises';
+import { POLLIN, poll, Stack, select } from 'vpollnet';
+
+const stack = await Stack.open({ links: [{ url: 'cable:signal', dad: false }] });
+const { fd } = stack.socket('udp');
+let seen = '';
+process.on('SIGUSR2', (signal) => {
+  seen = signal;
+});
+
+const waits = { poll: () => poll([{ fd, events: POLLIN }]), select: () => select({ read: [fd] }) };
+for (const [name, wait] of Object.entries(waits)) {
+  seen = '';
+  spawn('sh', ['-c', `sleep 0.2; kill -USR2 ${process.pid}`]);
+  for (;;) {
+    try {
+      wait();
+    } catch (error) {
+      // Twice: the first may only end the turn at hand.
+      await turn();
+      await turn();
+      // The child's own end may come before, as SIGCHLD.
+      if (seen === '') continue;
+      console.log(name, error.code, seen);
+      break;
+    }
+  }
+}
+process.exit(0);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// What require() of vpollnet.node gives: the classes, poll, and the numbers that TypeScript must
+// not repeat. ts/native.ts has the types.
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <utility>
+
+#include "addon_data.hpp"
+#include "network.hpp"
+#include "node_api.hpp"
+#include "poll.hpp"
+#include "socket.hpp"
+#include "uv.hpp"
+
+namespace vpollnet::binding {
+
+namespace {
+
+using socket::Option;
+
+constexpr std::pair<const char*, Option> kOptionNames[] = {
+    {"reuseAddress", Option::reuse_address},
+    {"broadcast", Option::broadcast},
+    {"keepAlive", Option::keep_alive},
+    {"keepIdle", Option::keep_idle},
+    {"keepInterval", Option::keep_interval},
+    {"keepCount", Option::keep_count},
+    {"linger", Option::linger},
+    {"noDelay", Option::no_delay},
+    {"quickAck", Option::quick_ack},
+    {"cork", Option::cork},
+    {"maxSegment", Option::max_segment},
+    {"userTimeout", Option::user_timeout},
+    {"oobInline", Option::oob_inline},
+    {"sendBuffer", Option::send_buffer},
+    {"receiveBuffer", Option::receive_buffer},
+    {"hopLimit", Option::hop_limit},
+    {"multicastHopLimit", Option::multicast_hop_limit},
+    {"trafficClass", Option::traffic_class},
+    {"ipv6Only", Option::ipv6_only},
+    {"dontFragment", Option::dont_fragment},
+    {"bindInterface", Option::bind_interface},
+    {"error", Option::error},
+    {"listening", Option::listening},
+    {"unsent", Option::unsent},
+    {"unread", Option::unread},
+};
+
+constexpr std::pair<const char*, int> kConstants[] = {
+    {"POLLIN", POLLIN},     {"POLLPRI", POLLPRI},   {"POLLOUT", POLLOUT},     {"POLLERR", POLLERR},
+    {"POLLHUP", POLLHUP},   {"POLLNVAL", POLLNVAL}, {"POLLRDHUP", POLLRDHUP}, {"MSG_OOB", MSG_OOB},
+    {"MSG_PEEK", MSG_PEEK}, {"MSG_MORE", MSG_MORE},
+};
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  auto data = std::make_unique<AddonData>();
+  data->resources = Resources::attach(env);
+  if (data->resources == nullptr) {
+    throw Napi::Error::New(env, "vpollnet: the environment is ending");
+  }
+  const Napi::Function socket_class = NativeSocket::define(env);
+  const Napi::Function watch_class = NativeWatch::define(env);
+  data->socket_class = Napi::Persistent(socket_class);
+  data->watch_class = Napi::Persistent(watch_class);
+  env.SetInstanceData(data.release());
+
+  exports["NativeNetwork"] = NativeNetwork::define(env);
+  exports["NativeSocket"] = socket_class;
+  exports["NativeWatch"] = watch_class;
+  exports["watch"] = Napi::Function::New<watch>(env, "watch");
+  napi_value poll_function = nullptr;
+  napi_create_function(env, "poll", NAPI_AUTO_LENGTH, poll, nullptr, &poll_function);
+  exports["poll"] = Napi::Value(env, poll_function);
+
+  Napi::Object options = Napi::Object::New(env);
+  for (const auto& [name, option] : kOptionNames) {
+    options[name] = Napi::Number::New(env, static_cast<int>(option));
+  }
+  exports["options"] = options;
+  Napi::Object constants = Napi::Object::New(env);
+  for (const auto& [name, value] : kConstants) constants[name] = Napi::Number::New(env, value);
+  exports["constants"] = constants;
+  return exports;
+}
+
+}  // namespace
+
+}  // namespace vpollnet::binding
+
+static Napi::Object initialize_addon(Napi::Env env, Napi::Object exports) {
+  return vpollnet::binding::initialize(env, exports);
+}
+
+NODE_API_MODULE(vpollnet, initialize_addon)

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// Values of the C++ API as JavaScript sees them, and back. Calls that can fail in the stack return
+// -errno; wrong types throw, but ts/ has checked them before.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "host/network.hpp"
+#include "node_api.hpp"
+
+namespace vpollnet::binding {
+
+inline Napi::Value errno_value(Napi::Env env, Errno error) {
+  return Napi::Number::New(env, -static_cast<int>(error));
+}
+
+inline constexpr double kMaxTransfer = 1 << 30;
+
+/// From the three arguments host ("" is no address), port and scope at `first`; none if the host
+/// is not an address.
+std::optional<Endpoint> to_endpoint(const Napi::CallbackInfo& info, std::size_t first);
+
+/// [address, family (0, 4 or 6), port, scope]
+Napi::Value endpoint_value(Napi::Env env, const Endpoint& endpoint);
+
+/// The bytes [offset, offset + length) of a Uint8Array; none if that is not a Uint8Array or not so
+/// long. A detached one has length 0. At most kMaxTransfer of them, so that a count fits an int.
+std::optional<std::span<std::uint8_t>> to_bytes(napi_env env, napi_value array, napi_value offset,
+                                                napi_value length);
+
+/// The number, or `otherwise` for what is none.
+double to_number(napi_env env, napi_value value, double otherwise);
+
+/// A count or -errno.
+inline napi_value int_value(napi_env env, int number) {
+  napi_value result = nullptr;
+  napi_create_int32(env, number, &result);
+  return result;
+}
+
+/// Runs the body of a raw callback, which must let no C++ exception out.
+template <class Body>
+napi_value guarded(napi_env env, Body body) noexcept {
+  try {
+    return int_value(env, body());
+  } catch (...) {
+    return int_value(env, -ENOMEM);
+  }
+}
+
+}  // namespace vpollnet::binding

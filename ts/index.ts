@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//
+// vpollnet: a TCP/IP stack inside the process, whose sockets are descriptors that poll, select and
+// epoll can wait for. docs/api.md walks through it.
+
+export { IcmpSocket, type ReceivedFrom, UdpSocket } from './datagram-socket.js';
+export { type ErrorPlace, NetworkError } from './errors.js';
+export type { LinkOptions } from './link-options.js';
+export type {
+  OptionName,
+  ReadableOptionName,
+  ReadOnlySocketOptions,
+  SocketOptions,
+} from './options.js';
+export {
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLNVAL,
+  POLLOUT,
+  POLLPRI,
+  POLLRDHUP,
+  type PollAsyncOptions,
+  type PollFd,
+  poll,
+  pollAsync,
+} from './poll.js';
+export { type SelectResult, type SelectSets, select, selectAsync } from './select.js';
+export {
+  type BindOptions,
+  MSG_MORE,
+  MSG_OOB,
+  MSG_PEEK,
+  Socket,
+  type SocketAddress,
+  WOULD_BLOCK,
+} from './socket.js';
+export { Stack, type StackEvents, type StackOptions } from './stack.js';
+export type {
+  AddressInfo,
+  Counters,
+  InterfaceInfo,
+  LinkDown,
+  NeighbourInfo,
+  RouteInfo,
+  RouteOptions,
+  SocketInfo,
+} from './stack-info.js';
+export { TcpSocket } from './tcp-socket.js';

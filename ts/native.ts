@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//
+// Finds and loads the native addon, and says what it exports (ts/binding/addon.cpp). Calls that can
+// fail in the stack return -errno as a number; nothing here checks arguments.
+
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** [address, family (0, 4 or 6), port, scope] */
+export type NativeEndpoint = [address: string, family: number, port: number, scope: number];
+
+export interface NativeSocket {
+  bind(host: string, port: number, scope: number): number;
+  connect(host: string, port: number, scope: number): number;
+  listen(backlog: number): number;
+  accept(): NativeSocket | number;
+  send(bytes: Uint8Array, offset: number, length: number, flags: number): number;
+  sendTo(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    flags: number,
+    host: string,
+    port: number,
+    scope: number,
+  ): number;
+  recv(bytes: Uint8Array, offset: number, length: number, flags: number): number;
+  /** [bytes copied, bytes of the whole datagram, from whom] */
+  recvFrom(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    flags: number,
+  ): [number, number, NativeEndpoint] | number;
+  shutdown(how: number): number;
+  setOption(option: number, value: number): number;
+  /** [-errno or 0, value] */
+  option(option: number): [number, number];
+  local(): NativeEndpoint | number;
+  peer(): NativeEndpoint | number;
+  state(): string;
+  readiness(): number;
+  fd(): number;
+  close(): void;
+  closed(): boolean;
+}
+
+export interface NativeInterface {
+  id: number;
+  name: string;
+  mac: string;
+  mtu: number;
+  up: boolean;
+  packetsIn: number;
+  bytesIn: number;
+  packetsOut: number;
+  bytesOut: number;
+}
+
+export interface NativeNetwork {
+  /** The interface's id, or [errno, syscall, detail]. */
+  addLink(
+    url: string,
+    name: string,
+    mac: string,
+    mtu: number,
+    ipv6: boolean,
+    offloads: boolean,
+    dadTransmits: number,
+    addresses: string[],
+    gateways: string[],
+  ): number | [number, string, string];
+  removeLink(id: number): number;
+  addAddress(id: number, cidr: string): number;
+  removeAddress(id: number, address: string): number;
+  addRoute(destination: string, gateway: string, id: number, metric: number): number;
+  removeRoute(destination: string, gateway: string, id: number, metric: number): number;
+  socket(type: string): NativeSocket | number;
+  interfaces(): NativeInterface[];
+  addresses(): {
+    interface: number;
+    address: string;
+    prefix: number;
+    state: 'tentative' | 'preferred' | 'duplicated';
+  }[];
+  routes(): { destination: string; gateway?: string; interface: number; metric: number }[];
+  neighbours(): { interface: number; address: string; mac: string; state: string }[];
+  sockets(): {
+    type: 'tcp' | 'udp' | 'icmp';
+    state: string;
+    local: NativeEndpoint;
+    remote: NativeEndpoint;
+    receiveQueue: number;
+    sendQueue: number;
+  }[];
+  counters(): {
+    packetsIn: number;
+    bytesIn: number;
+    packetsOut: number;
+    bytesOut: number;
+    tcpSegmentsIn: number;
+    tcpSegmentsOut: number;
+    tcpRetransmits: number;
+    tcpResetsOut: number;
+    drops: Record<string, number>;
+  };
+  memoryUsed(): number;
+  takeLinkFailures(): { interface: number; url: string; errno: number }[];
+  close(): void;
+}
+
+export interface NativeWatch {
+  ready(): boolean;
+  start(): number;
+  collect(entries: Int32Array, count: number): number;
+  close(): void;
+}
+
+export interface Native {
+  NativeNetwork: new (memoryLimit: number) => NativeNetwork;
+  NativeSocket: new () => NativeSocket;
+  /** `entries`: fd, events, revents; `revents` is written back. How many have something. */
+  poll(entries: Int32Array, count: number, timeoutMs: number): number;
+  watch(entries: Int32Array, count: number, onReady: () => void): NativeWatch | number;
+  /** The core's option numbers by their JavaScript names. */
+  options: Record<string, number>;
+  constants: Record<
+    | 'POLLIN'
+    | 'POLLPRI'
+    | 'POLLOUT'
+    | 'POLLERR'
+    | 'POLLHUP'
+    | 'POLLNVAL'
+    | 'POLLRDHUP'
+    | 'MSG_OOB'
+    | 'MSG_PEEK'
+    | 'MSG_MORE',
+    number
+  >;
+}
+
+const built = 'build/Release/vpollnet.node';
+
+/** VPOLLNET_ADDON, or the addon of the package that this file is in: it runs from ts/ or dist/ts/. */
+function addonPath(): string {
+  const chosen = process.env.VPOLLNET_ADDON;
+  if (chosen) return chosen;
+  const here = dirname(fileURLToPath(import.meta.url));
+  for (const up of ['..', '../..']) {
+    const path = join(here, up, built);
+    if (existsSync(path)) return path;
+  }
+  throw new Error(
+    `vpollnet: the native addon is not built (no ${built}); run 'npm run setup' in its folder`,
+  );
+}
+
+function load(): Native {
+  const path = addonPath();
+  try {
+    return createRequire(import.meta.url)(path) as Native;
+  } catch (cause) {
+    const reason = (cause as Error).message.split('\n')[0];
+    throw new Error(`vpollnet: cannot load the native addon ${path}: ${reason}`, { cause });
+  }
+}
+
+export const native: Native = load();

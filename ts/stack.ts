@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MIT
+//
+// One TCP/IP stack: its links, addresses, routes and sockets.
+
+import { EventEmitter } from 'node:events';
+import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { checkAddress, checkArray, checkCidr, checkInteger, checkObject } from './check.js';
+import { IcmpSocket, UdpSocket } from './datagram-socket.js';
+import {
+  illegalConstructor,
+  invalidType,
+  invalidValue,
+  NetworkError,
+  stackClosed,
+} from './errors.js';
+import { type CheckedLink, checkLink, type LinkOptions } from './link-options.js';
+import { type NativeNetwork, native } from './native.js';
+import type { Socket, SocketOwner } from './socket.js';
+import type {
+  AddressInfo,
+  Counters,
+  InterfaceInfo,
+  LinkDown,
+  NeighbourInfo,
+  RouteInfo,
+  RouteOptions,
+  SocketInfo,
+} from './stack-info.js';
+import { toSocketInfo } from './stack-info.js';
+import { TcpSocket } from './tcp-socket.js';
+
+const { EADDRINUSE, EINVAL, ENODEV } = constants.errno;
+
+export interface StackOptions {
+  /** In the order of their interfaces: 'eth0', 'eth1', ... */
+  links?: readonly LinkOptions[];
+  /** Bytes that all queues of the stack may hold together; 256 MiB if left out. */
+  memoryLimit?: number;
+}
+
+export interface StackEvents {
+  /** A link died, such as a TAP that was deleted. Its interface is down; the stack goes on. */
+  linkdown: [LinkDown];
+}
+
+const defaultMemoryLimit = 256 * 2 ** 20;
+/** How often a promise looks whether addresses are usable, and how often links are looked after, in ms. */
+const addressPause = 10;
+const linkPause = 100;
+
+const illegal = Symbol('only Stack.open() has this');
+const openStacks = new Set<Stack>();
+let closesAtExit = false;
+
+/**
+ * A TCP/IP stack inside this process. Its packets move whenever they can, also while this thread is
+ * blocked in poll(). It stays open until close(), or until the thread or the process ends.
+ */
+export class Stack extends EventEmitter<StackEvents> {
+  readonly #network: NativeNetwork;
+  readonly #sockets = new Set<Socket>();
+  readonly #owner: SocketOwner = {
+    interfaceId: (nameOrId) => this.#findInterface(nameOrId)?.id,
+    keep: (socket) => this.#sockets.add(socket),
+    forget: (socket) => this.#sockets.delete(socket),
+  };
+  #closed = false;
+  #linkTimer: NodeJS.Timeout | undefined;
+
+  /** @internal Use Stack.open(). */
+  constructor(network: NativeNetwork, token: symbol) {
+    super();
+    if (token !== illegal) throw illegalConstructor('use Stack.open()');
+    this.#network = network;
+    const events = this as EventEmitter;
+    events.on('newListener', (event) => this.#watchLinks(event === 'linkdown' ? 1 : 0));
+    events.on('removeListener', () => this.#watchLinks(0));
+  }
+
+  /**
+   * Opens a stack and its links. Resolves when all addresses can be used, which takes a second or two
+   * where duplicates are looked for (see LinkOptions.dad). On failure nothing is left open.
+   * @throws {NetworkError} ENOENT, EPERM, EBUSY, ... with what to do, when a device cannot be opened;
+   *   EADDRINUSE when another host on the link has one of the addresses
+   * @throws {TypeError} ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, which name the option
+   */
+  static async open(options: StackOptions = {}): Promise<Stack> {
+    const { links = [], memoryLimit = defaultMemoryLimit } = checkObject(options, 'options');
+    const limit = checkInteger(memoryLimit, 'options.memoryLimit', 65536, Number.MAX_SAFE_INTEGER);
+    const checked = checkArray(links, 'options.links').map((link, i) =>
+      checkLink(link, `options.links[${i}]`),
+    );
+    const stack = new Stack(new native.NativeNetwork(limit), illegal);
+    openStacks.add(stack);
+    if (!closesAtExit) {
+      closesAtExit = true;
+      process.once('exit', () => {
+        for (const open of openStacks) open.#closeNow();
+      });
+    }
+    try {
+      const urls = new Map<number, string>();
+      for (const [i, link] of checked.entries()) {
+        urls.set(stack.#openLink(link, `options.links[${i}]`), link.url);
+      }
+      await stack.#addressesUsable((address) => urls.has(address.id), urls, 'open');
+      return stack;
+    } catch (error) {
+      stack.#closeNow();
+      throw error;
+    }
+  }
+
+  /** Adds a link. Resolves, with its interface, when its addresses can be used. Errors as open(). */
+  async addLink(options: LinkOptions): Promise<InterfaceInfo> {
+    this.#check('addLink');
+    const link = checkLink(options, 'options');
+    const id = this.#openLink(link, 'options');
+    try {
+      const urls = new Map([[id, link.url]]);
+      await this.#addressesUsable((address) => address.id === id, urls, 'addLink');
+    } catch (error) {
+      if (!this.#closed) this.#network.removeLink(id);
+      throw error;
+    }
+    return this.#findInterface(id) as InterfaceInfo;
+  }
+
+  /** Closes a link; its addresses and routes go with it. @param link the interface's name or id */
+  removeLink(link: string | number): void {
+    const id = this.#interface('removeLink', link, 'link');
+    this.#done('removeLink', this.#network.removeLink(id), String(link));
+  }
+
+  /**
+   * Gives an interface an address, such as '10.0.0.3/24'. Resolves when it can be used.
+   * @throws {NetworkError} EEXIST; EINVAL for multicast and the like; EADDRINUSE for a duplicate
+   */
+  async addAddress(link: string | number, address: string): Promise<void> {
+    const id = this.#interface('addAddress', link, 'link');
+    const cidr = checkCidr(address, 'address');
+    this.#done('addAddress', this.#network.addAddress(id, cidr), cidr);
+    // As the stack writes it: '::0001' is '::1' there.
+    const added = this.addresses()
+      .filter((one) => one.id === id)
+      .at(-1)?.address;
+    try {
+      const mine = (one: AddressInfo) => one.id === id && one.address === added;
+      await this.#addressesUsable(mine, new Map(), 'addAddress');
+    } catch (error) {
+      if (!this.#closed && added) this.#network.removeAddress(id, added);
+      throw error;
+    }
+  }
+
+  /** @param address without a prefix. Connections from it fail. */
+  removeAddress(link: string | number, address: string): void {
+    const id = this.#interface('removeAddress', link, 'link');
+    checkAddress(address, 'address');
+    this.#done('removeAddress', this.#network.removeAddress(id, address), address);
+  }
+
+  /** @throws {NetworkError} ENETUNREACH if the gateway is not on a link, EEXIST, EINVAL */
+  addRoute(route: RouteOptions): void {
+    const checked = this.#route('addRoute', route);
+    this.#done('addRoute', this.#network.addRoute(...checked), checked[0]);
+  }
+
+  /** Removes a route that has all the given properties. @throws {NetworkError} if there is none */
+  removeRoute(route: RouteOptions): void {
+    const checked = this.#route('removeRoute', route);
+    this.#done('removeRoute', this.#network.removeRoute(...checked), checked[0]);
+  }
+
+  /** A new socket: 'tcp' for streams, 'udp' for datagrams, 'icmp' for echo. Not bound, not blocking. */
+  socket(type: 'tcp'): TcpSocket;
+  socket(type: 'udp'): UdpSocket;
+  socket(type: 'icmp'): IcmpSocket;
+  socket(type: 'tcp' | 'udp' | 'icmp'): TcpSocket | UdpSocket | IcmpSocket {
+    this.#check('socket');
+    const Class = { tcp: TcpSocket, udp: UdpSocket, icmp: IcmpSocket }[type];
+    if (typeof type !== 'string' || Class === undefined) {
+      throw invalidValue('type', type, "must be 'tcp', 'udp' or 'icmp'");
+    }
+    const socket = this.#network.socket(type);
+    if (typeof socket === 'number') throw new NetworkError('socket', -socket);
+    return new Class(socket, this.#owner);
+  }
+
+  /** The interfaces; 'lo' is there from the start. */
+  interfaces(): InterfaceInfo[] {
+    this.#check('interfaces');
+    return this.#network.interfaces();
+  }
+
+  addresses(): AddressInfo[] {
+    this.#check('addresses');
+    const names = this.#interfaceNames();
+    return this.#network.addresses().map(({ interface: id, address, prefix, state }) => {
+      return { id, interface: names.get(id) ?? '', address, prefix, state };
+    });
+  }
+
+  routes(): RouteInfo[] {
+    this.#check('routes');
+    const names = this.#interfaceNames();
+    return this.#network.routes().map((route) => {
+      return { ...route, id: route.interface, interface: names.get(route.interface) ?? '' };
+    });
+  }
+
+  /** The neighbour cache: ARP and NDP. */
+  neighbours(): NeighbourInfo[] {
+    this.#check('neighbours');
+    const names = this.#interfaceNames();
+    return this.#network.neighbours().map((neighbour) => {
+      const { interface: id } = neighbour;
+      return { ...neighbour, id, interface: names.get(id) ?? '' };
+    });
+  }
+
+  /** All sockets, also connections that end on their own, as ss(8) shows them. */
+  sockets(): SocketInfo[] {
+    this.#check('sockets');
+    return this.#network.sockets().map(toSocketInfo);
+  }
+
+  /** What the stack has seen since it was opened, and why packets were dropped. */
+  counters(): Counters {
+    this.#check('counters');
+    return this.#network.counters();
+  }
+
+  /** Bytes in the queues of the stack now. */
+  get memoryUsed(): number {
+    return this.#closed ? 0 : this.#network.memoryUsed();
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Closes all sockets and links. Connections are reset. Done when the call returns; the promise is
+   * for `await using` and for what may come. Idempotent.
+   */
+  async close(): Promise<void> {
+    this.#closeNow();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #closeNow(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#linkTimer);
+    this.#network.close();
+    this.#sockets.clear();
+    openStacks.delete(this);
+  }
+
+  #check(call: string): void {
+    if (this.#closed) throw stackClosed(`${call}()`);
+  }
+
+  #done(call: string, result: number, address: string): void {
+    if (result < 0) throw new NetworkError(call, -result, { address });
+  }
+
+  #openLink(link: CheckedLink, name: string): number {
+    const { url } = link;
+    const result = this.#network.addLink(
+      url,
+      link.name,
+      link.mac,
+      link.mtu,
+      link.ipv6,
+      link.offloads,
+      link.dad ? 1 : 0,
+      link.addresses,
+      link.gateways,
+    );
+    if (typeof result === 'number') return result;
+    const [errno, syscall, detail] = result;
+    if (errno === EINVAL && syscall === '')
+      throw invalidValue(`${name}.url`, url, `cannot be opened: ${detail}`);
+    throw new NetworkError(syscall || 'addLink', errno, { url, detail: detail || undefined });
+  }
+
+  /** Waits until none of the addresses is tentative any more. */
+  async #addressesUsable(
+    concerns: (address: AddressInfo) => boolean,
+    urls: Map<number, string>,
+    call: string,
+  ): Promise<void> {
+    for (;;) {
+      this.#check(call);
+      const mine = this.addresses().filter(concerns);
+      const twice = mine.find(({ state }) => state === 'duplicated');
+      if (twice !== undefined) {
+        const { address, id } = twice;
+        const where = urls.has(id) ? `${twice.interface} (${urls.get(id)})` : twice.interface;
+        const detail = `another host on ${where} has this address; choose another one`;
+        throw new NetworkError(call, EADDRINUSE, { address, detail });
+      }
+      if (!mine.some(({ state }) => state === 'tentative')) return;
+      await sleep(addressPause);
+    }
+  }
+
+  #interfaceNames(): Map<number, string> {
+    return new Map(this.#network.interfaces().map(({ id, name }) => [id, name]));
+  }
+
+  #findInterface(nameOrId: string | number): InterfaceInfo | undefined {
+    if (this.#closed) return undefined;
+    const wanted = String(nameOrId);
+    return this.#network.interfaces().find(({ id, name }) => name === wanted || `${id}` === wanted);
+  }
+
+  #interface(call: string, value: unknown, name: string): number {
+    this.#check(call);
+    if (typeof value !== 'string' && typeof value !== 'number') {
+      throw invalidType(name, 'of type string or number', value);
+    }
+    const id = this.#findInterface(value)?.id;
+    if (id !== undefined) return id;
+    throw new NetworkError(call, ENODEV, { detail: `no interface '${value}'` });
+  }
+
+  #route(call: string, value: unknown): [string, string, number, number] {
+    this.#check(call);
+    const { destination, gateway, interface: link, metric = 0 } = checkObject(value, 'route');
+    const target = checkCidr(destination, 'route.destination');
+    const router = gateway === undefined ? '' : checkAddress(gateway, 'route.gateway');
+    if (router === '' && link === undefined) {
+      throw invalidValue('route', value, 'must have a gateway or an interface');
+    }
+    const id = link === undefined ? 0 : this.#interface(call, link, 'route.interface');
+    return [target, router, id, checkInteger(metric, 'route.metric', 0, 0xffffffff)];
+  }
+
+  /** Looks after the links while somebody listens. @param coming listeners that are about to be added */
+  #watchLinks(coming: number): void {
+    const wanted = !this.#closed && this.listenerCount('linkdown') + coming > 0;
+    if (wanted === (this.#linkTimer !== undefined)) return;
+    clearInterval(this.#linkTimer);
+    this.#linkTimer = wanted
+      ? setInterval(() => this.#reportLinks(), linkPause).unref()
+      : undefined;
+  }
+
+  #reportLinks(): void {
+    for (const { interface: id, url, errno } of this.#network.takeLinkFailures()) {
+      const error = new NetworkError('read', errno, { url });
+      this.emit('linkdown', { id, interface: this.#findInterface(id)?.name ?? '', url, error });
+    }
+  }
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+
+export default defineConfig({
+  root,
+  resolve: {
+    // The tests run from the sources, so the package's own name means them too.
+    alias: [{ find: /^vpollnet$/, replacement: `${root}ts/index.ts` }],
+  },
+  test: {
+    include: ['test/ts/**/*.test.ts', 'test/interop/**/*.test.ts', 'test/layout/**/*.test.ts'],
+    // A process for each file: a crash in the addon takes down one file, and is seen.
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+  },
+});
