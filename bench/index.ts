@@ -5,6 +5,7 @@
 
 import { parseArgs } from 'node:util';
 import { cableRows } from './cable.js';
+import { idleRows } from './idle.js';
 import type { Row } from './measure.js';
 import { buildPrograms } from './native.js';
 import { tapObstacle, tapRows } from './tap.js';
@@ -12,7 +13,7 @@ import { vpollRows } from './vpoll.js';
 
 const usage = `Usage: npm run bench [-- [--json] [GROUP...]]
 
-Measures groups of figures: vpoll, cable, tap (default: all). About two minutes.
+Measures groups of figures: vpoll, cable, idle, tap (default: all). About two minutes.
 
   --json   one JSON object a line: name, value, unit, against, against_value, ratio
   --help   this text
@@ -21,6 +22,7 @@ Measures groups of figures: vpoll, cable, tap (default: all). About two minutes.
 const groups: Record<string, () => AsyncGenerator<Row>> = {
   vpoll: vpollRows,
   cable: cableRows,
+  idle: idleRows,
   tap: tapRows,
 };
 
@@ -53,7 +55,9 @@ const rows: Row[] = [];
 for (const name of names) {
   const obstacle = name === 'tap' ? tapObstacle() : null;
   if (obstacle !== null) {
-    process.stderr.write(`bench: no tap rows: this machine lets us make no TAP in a namespace: ${obstacle}\n`);
+    process.stderr.write(
+      `bench: no tap rows: this machine lets us make no TAP in a namespace: ${obstacle}\n`,
+    );
     continue;
   }
   process.stderr.write(`measuring ${name}\n`);

@@ -17,7 +17,8 @@ export function buildPrograms(): void {
   ];
   for (const step of steps) {
     const result = spawnSync('cmake', step, { encoding: 'utf8' });
-    if (result.status !== 0) throw new Error(`cmake ${step.join(' ')}:\n${result.stdout}${result.stderr}`);
+    if (result.status !== 0)
+      throw new Error(`cmake ${step.join(' ')}:\n${result.stdout}${result.stderr}`);
   }
 }
 

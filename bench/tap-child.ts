@@ -16,12 +16,21 @@ const chunk = Buffer.alloc(64 * 1024, 1);
 const kernel = 'kernel to kernel over veth';
 const peer = program('peer');
 
-const ip = (...args: string[]) => execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+const ip = (...args: string[]) =>
+  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] });
 
-async function serve(mode: string, address: string, port: number, inside?: number): Promise<ChildProcess> {
+async function serve(
+  mode: string,
+  address: string,
+  port: number,
+  inside?: number,
+): Promise<ChildProcess> {
   const args = [mode, address, String(port), String(bulkBytes)];
-  const command = inside === undefined ? [peer, ...args] : ['nsenter', '-t', String(inside), '-n', peer, ...args];
-  const child = spawn(command[0] as string, command.slice(1), { stdio: ['pipe', 'pipe', 'inherit'] });
+  const command =
+    inside === undefined ? [peer, ...args] : ['nsenter', '-t', String(inside), '-n', peer, ...args];
+  const child = spawn(command[0] as string, command.slice(1), {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   await once(child.stdout as NodeJS.ReadableStream, 'data');
   return child;
 }
@@ -104,7 +113,8 @@ try {
   ip('link', 'add', 'veth0', 'type', 'veth', 'peer', 'name', 'veth1', 'netns', String(second));
   ip('address', 'add', '10.8.0.1/24', 'dev', 'veth0');
   ip('link', 'set', 'veth0', 'up');
-  const there = (...args: string[]) => execFileSync('nsenter', ['-t', String(second), '-n', 'ip', ...args]);
+  const there = (...args: string[]) =>
+    execFileSync('nsenter', ['-t', String(second), '-n', 'ip', ...args]);
   there('address', 'add', '10.8.0.2/24', 'dev', 'veth1');
   there('link', 'set', 'veth1', 'up');
 

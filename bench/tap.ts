@@ -11,9 +11,13 @@ import type { Row } from './measure.js';
 
 /** Why there are no rows, or null. */
 export function tapObstacle(): string | null {
-  const result = spawnSync('unshare', ['-Urn', 'ip', 'tuntap', 'add', 'dev', 'probe', 'mode', 'tap'], {
-    encoding: 'utf8',
-  });
+  const result = spawnSync(
+    'unshare',
+    ['-Urn', 'ip', 'tuntap', 'add', 'dev', 'probe', 'mode', 'tap'],
+    {
+      encoding: 'utf8',
+    },
+  );
   if (result.error) return `unshare: ${result.error.message}`;
   return result.status === 0 ? null : result.stderr.trim();
 }

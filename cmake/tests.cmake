@@ -12,6 +12,7 @@ enable_testing()
 
 file(GLOB_RECURSE support_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/test/support/*.cpp)
 vpollnet_library(test_support ${support_sources})
+target_include_directories(test_support PUBLIC ${PROJECT_SOURCE_DIR}/test)
 vpollnet_link(test_support vpollnet_core)
 
 add_library(doctest_main OBJECT ${PROJECT_SOURCE_DIR}/cmake/doctest_main.cpp)

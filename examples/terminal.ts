@@ -65,7 +65,7 @@ async function converse(socket: TcpSocket, options: TerminalOptions, host?: Line
     if (input?.length === 0) inputOpen = false;
     if (input !== null) {
       const { bytes, notice, disconnect } = keys.take(input);
-      if (disconnect) return 'disconnected';
+      if (disconnect) return '\nDisconnected from';
       toPeer = Buffer.concat([toPeer, bytes]);
       show(notice);
     }
@@ -91,7 +91,7 @@ async function converse(socket: TcpSocket, options: TerminalOptions, host?: Line
       told = true;
     }
   }
-  return 'closed by the peer';
+  return 'Connection closed by';
 }
 
 async function main(): Promise<number> {
@@ -102,14 +102,14 @@ async function main(): Promise<number> {
     say(`terminal: ${(error as Error).message} (--help explains)`);
     return 2;
   }
-  if (options.help) return writeOutput(Buffer.from(usage)).length;
   try {
+    if (options.help) return writeOutput(Buffer.from(usage)).length;
     raw = person && !options.cooked;
     const { stack, host } = await open(options);
     if (raw) enterRawMode(() => status.clear());
     using socket = stack.socket('tcp').setOption('noDelay', true);
     const end = await converse(socket, options, host);
-    if (person) say(`Connection to ${options.peer.host} ${end}.`);
+    if (person) say(`${end} ${options.peer.host}.`);
     return 0;
   } catch (error) {
     say(`terminal: ${(error as Error).message}`);

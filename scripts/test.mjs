@@ -37,7 +37,10 @@ const runners = {
 };
 
 /** @type {Record<string, string[]>} */
-const groups = { default: ['vitest', 'interop', 'native'], sanitize: ['asan', 'tsan', 'addon-asan'] };
+const groups = {
+  default: ['vitest', 'interop', 'native'],
+  sanitize: ['asan', 'tsan', 'addon-asan'],
+};
 
 await runMain(async () => {
   const at = process.argv.indexOf('--only');
@@ -124,7 +127,9 @@ async function runInterop(name, env = {}) {
   const probe = await run([...prefix, 'ip', 'tuntap', 'add', 'dev', 'probe', 'mode', 'tap']);
   if (probe.code !== 0) {
     const why = probe.output.trim() || 'unshare or ip is missing (util-linux, iproute2)';
-    process.stderr.write(`vpollnet: tests against the kernel skipped: no TAP in a namespace: ${why}\n`);
+    process.stderr.write(
+      `vpollnet: tests against the kernel skipped: no TAP in a namespace: ${why}\n`,
+    );
     return [{ name, passed: 0, failed: 0, skipped: 1 }];
   }
   return runVitest(name, ['test/interop'], { VPOLLNET_NAMESPACE: '1', ...env }, prefix);

@@ -141,7 +141,8 @@ Errno Stack::Implementation::send_ip(const IpMeta& meta, const Path& path, Packe
   const bool v4 = meta.destination.is_v4();
   const IpAddress& source = meta.source.family() == Family::none ? path.source : meta.source;
   // RFC 1122 3.2.1.3 (g), RFC 4291 2.5.3: loopback addresses never on a wire.
-  if (!out->loopback() && (source.is_loopback() || meta.destination.is_loopback())) {
+  const bool to_ourselves = path.next_hop.family() == Family::none;
+  if (!to_ourselves && (source.is_loopback() || meta.destination.is_loopback())) {
     drop(v4 ? Drop::ipv4_bad_address : Drop::ipv6_bad_address);
     return Errno::network_unreachable;
   }
@@ -194,7 +195,7 @@ Errno Stack::Implementation::send_ip(const IpMeta& meta, const Path& path, Packe
 /// `packet` is an IP packet that fits the link.
 Errno Stack::Implementation::output(Interface& out, const IpMeta& meta, const Path& path,
                                     const IpAddress& source, Packet&& packet, Nanos now) {
-  if (out.loopback()) return loop(meta, std::move(packet));
+  if (path.next_hop.family() == Family::none) return loop(out.id, std::move(packet));
   if (!out.ethernet()) {
     transmit(out, 0, std::move(packet));
     return Errno::ok;
@@ -212,8 +213,9 @@ Errno Stack::Implementation::output(Interface& out, const IpMeta& meta, const Pa
   return Errno::ok;
 }
 
-/// A packet to ourselves waits for advance(): the stack never runs inside itself.
-Errno Stack::Implementation::loop(const IpMeta& meta, Packet&& packet) {
+/// A packet to ourselves waits for advance(): the stack never runs inside itself. `shown` is what
+/// sockets take for the interface that it came from.
+Errno Stack::Implementation::loop(InterfaceId shown, Packet&& packet) {
   const std::size_t bytes = packet.size();
   if (loopback_.size() >= kLoopbackPackets || loopback_bytes_ + bytes > kLoopbackBytes) {
     drop(Drop::link_queue_full);
@@ -222,12 +224,6 @@ Errno Stack::Implementation::loop(const IpMeta& meta, Packet&& packet) {
   if (!budget_.charge(bytes)) {
     drop(Drop::memory_budget);
     return Errno::no_buffers;
-  }
-  // A link-local address of ours belongs to its own link also when it talks to itself.
-  InterfaceId shown = kLoopback;
-  if (meta.destination.is_link_local()) {
-    const ip::Address* own = addresses_.find(meta.destination, meta.interface);
-    if (own != nullptr) shown = own->interface;
   }
   loopback_bytes_ += bytes;
   Interface& lo = *interfaces_[kLoopback];

@@ -150,7 +150,7 @@ class Stack::Implementation final : public socket::IpService {
   // --- the way out (stack.cpp) ---
   Errno output(Interface& out, const socket::IpMeta& meta, const socket::Path& path,
                const IpAddress& source, Packet&& packet, Nanos now);
-  Errno loop(const socket::IpMeta& meta, Packet&& packet);
+  Errno loop(InterfaceId shown, Packet&& packet);
   void transmit_frame(Interface& out, const MacAddress& to, std::uint16_t type, Packet&& packet);
   void transmit(Interface& out, std::size_t link_header, Packet&& frame);
 

@@ -54,10 +54,12 @@ void Stack::Implementation::receive_arp(Interface& in, Packet&& frame, Nanos now
   const bool request = arp->operation == wire::kArpRequest;
   if (!sender.is_unspecified()) {  // otherwise a probe (RFC 5227 2.1.1), which tells nothing
     const bool may_create = for_us && request && is_on_link(in, sender);
-    perform(in, in.neighbours->on_arp(*arp, may_create, now), now);
+    link::NeighbourActions actions = in.neighbours->on_arp(*arp, may_create, now);
+    const bool ignored = actions.ignored && !(for_us && request);
+    perform(in, std::move(actions), now);
+    if (ignored) return drop(Drop::arp_ignored);
   }
-  if (!for_us) return drop(Drop::arp_ignored);
-  if (request) {
+  if (for_us && request) {
     send_arp(in, {wire::kArpReply, in.config.mac, arp->target, arp->sender_mac, sender},
              arp->sender_mac);
   }
@@ -146,7 +148,9 @@ void Stack::Implementation::receive_advertisement(Interface& in,
     return duplicate_found(in, *own, now);
   }
   if (!in.ethernet()) return drop(Drop::ndp_ignored);
-  perform(in, in.neighbours->on_advertisement(message, now), now);
+  link::NeighbourActions actions = in.neighbours->on_advertisement(message, now);
+  if (actions.ignored) drop(Drop::ndp_ignored);
+  perform(in, std::move(actions), now);
 }
 
 /// RFC 4862 5.4.5, RFC 7217 6.

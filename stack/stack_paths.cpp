@@ -56,8 +56,10 @@ Result<Path> Stack::Implementation::resolve_path(const IpAddress& destination,
     if (!is_given(source)) {
       from = destination.is_loopback() ? IpAddress::loopback(family) : destination;
     }
+    // A link-local address of ours belongs to its own link also when it talks to itself.
+    const bool scoped = own != nullptr && destination.is_link_local();
     return Path{.source = from,
-                .interface = kLoopback,
+                .interface = scoped ? own->interface : kLoopback,
                 .mtu = find(kLoopback)->config.mtu,
                 .segmentation = true};
   }

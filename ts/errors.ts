@@ -11,8 +11,10 @@ const names = new Map<number, string>(
   Object.entries(constants.errno).map(([name, number]) => [number, name]),
 );
 for (const [number, [name]] of getSystemErrorMap()) names.set(-number, name);
-// libuv calls this one ENOTSUP; os.constants has both names for the number.
+// Two names for one number, and libuv's is not the one that sockets use.
 names.set(constants.errno.EOPNOTSUPP, 'EOPNOTSUPP');
+// What Linux says of a TUN or TAP that is gone; Node has no name for it.
+names.set(77, 'EBADFD');
 
 /** What to do about an error, for those where the code alone does not say it. */
 const advice: Record<string, string> = {
@@ -31,6 +33,7 @@ const advice: Record<string, string> = {
   'poll EINTR': 'a signal came; let the event loop turn so that its handler runs, then poll again',
   'select EINTR':
     'a signal came; let the event loop turn so that its handler runs, then select again',
+  'read EBADFD': 'the device was deleted',
   'addRoute ENETUNREACH': 'the gateway is on no network of the stack',
   'addRoute EEXIST': 'the stack has that route',
   'addAddress EEXIST': 'the stack has that address',
@@ -57,10 +60,10 @@ export class NetworkError extends Error {
   readonly errno: number;
   /** The call that failed: 'connect', 'recv', 'poll', 'open' (of a device), ... */
   readonly syscall: string;
-  readonly address?: string;
-  readonly port?: number;
+  declare readonly address?: string;
+  declare readonly port?: number;
   /** The link's URL, if the error is about a link. */
-  readonly url?: string;
+  declare readonly url?: string;
 
   /** @param errno positive, as in errno.h */
   constructor(syscall: string, errno: number, place: ErrorPlace = {}) {

@@ -170,8 +170,8 @@ export async function waitAsync(
       end();
       return resolve(failure);
     }
-    if (watch.ready()) return look(true);
     signal?.addEventListener('abort', onAbort, { once: true });
     if (timeoutMs > 0) timer = setTimeout(look, timeoutMs, true);
+    if (watch.ready()) look(false);
   });
 }

@@ -177,6 +177,7 @@ export class Stack extends EventEmitter<StackEvents> {
   socket(type: 'tcp'): TcpSocket;
   socket(type: 'udp'): UdpSocket;
   socket(type: 'icmp'): IcmpSocket;
+  socket(type: 'tcp' | 'udp' | 'icmp'): TcpSocket | UdpSocket | IcmpSocket;
   socket(type: 'tcp' | 'udp' | 'icmp'): TcpSocket | UdpSocket | IcmpSocket {
     this.#check('socket');
     const Class = { tcp: TcpSocket, udp: UdpSocket, icmp: IcmpSocket }[type];

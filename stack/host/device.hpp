@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A network device of the operating system, as frames. DeviceLink puts queues and the pump around it.
+// A network device of the operating system, as frames. DeviceLink puts queues and the pump around
+// it.
 #pragma once
 
 #include <cstddef>

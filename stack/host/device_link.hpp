@@ -29,7 +29,6 @@ class DeviceLink final : public Link, private PumpSource {
   const LinkCapabilities& capabilities() const override { return device_->capabilities(); }
   void transmit(Packet&& frame) override;
   bool deliver(Stack& stack, InterfaceId id, Nanos now, int& budget) override;
-  Errno failure() const override { return failure_; }
   std::uint64_t dropped() const override { return dropped_; }
 
  private:
@@ -48,7 +47,6 @@ class DeviceLink final : public Link, private PumpSource {
   bool readable_ = false;  ///< the device may have more than was read
   FrameQueue waiting_{kQueueFrames, kQueueBytes};
   std::vector<Packet> batch_;
-  Errno failure_ = Errno::ok;
   std::uint64_t dropped_ = 0;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The pump's mutex: as cheap as a plain one while nobody else wants it, and fair when somebody does.
+// The pump's mutex: as cheap as a plain one while nobody else wants it, fair when somebody does.
 #pragma once
 
 #include <atomic>

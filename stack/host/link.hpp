@@ -28,9 +28,12 @@ class Link {
   /// more are there.
   virtual bool deliver(Stack& stack, InterfaceId id, Nanos now, int& budget) = 0;
   /// Why the link died; Errno::ok while it lives.
-  virtual Errno failure() const { return Errno::ok; }
+  Errno failure() const { return failure_; }
   /// Frames that were to go out or come in and did not.
   virtual std::uint64_t dropped() const = 0;
+
+ protected:
+  Errno failure_ = Errno::ok;
 };
 
 }  // namespace vpollnet::host

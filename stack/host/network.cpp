@@ -47,17 +47,14 @@ bool NetworkImplementation::run(Nanos now, int& budget) {
     bool all_taken = true;
     for (Attached& attached : links_) {
       all_taken &= attached.link->deliver(*stack_, attached.id, now, budget);
+      if (attached.link->failure() != Errno::ok && !attached.reported) report(attached, now);
     }
-    notice_failures(now);
-    if (stack_->next_deadline() > now) return all_taken;
+    deadline_ = stack_->next_deadline();
+    if (deadline_ > now) return all_taken;
     if (budget <= 0) return false;
     budget--;
     stack_->advance(now);
   }
-}
-
-Nanos NetworkImplementation::next_deadline() const {
-  return stack_ == nullptr ? kNever : stack_->next_deadline();
 }
 
 void NetworkImplementation::transmit(InterfaceId interface, Packet&& frame) {
@@ -68,13 +65,10 @@ void NetworkImplementation::transmit(InterfaceId interface, Packet&& frame) {
   }
 }
 
-void NetworkImplementation::notice_failures(Nanos now) {
-  for (Attached& attached : links_) {
-    if (attached.reported || attached.link->failure() == Errno::ok) continue;
-    attached.reported = true;
-    failures_.push_back({attached.id, attached.url, attached.link->failure()});
-    stack_->set_up(attached.id, false, now);
-  }
+void NetworkImplementation::report(Attached& attached, Nanos now) {
+  attached.reported = true;
+  failures_.push_back({attached.id, attached.url, attached.link->failure()});
+  stack_->set_up(attached.id, false, now);
 }
 
 // --- links ---
@@ -101,9 +95,8 @@ Failure NetworkImplementation::configure(const LinkSpec& spec, InterfaceId id, N
     if (error != Errno::ok) return {error, "", "address " + address.to_string()};
   }
   for (const IpAddress& gateway : spec.gateways) {
-    const RouteConfig route{.destination = {IpAddress::any(gateway.family()), 0},
-                            .gateway = gateway,
-                            .interface = id};
+    const RouteConfig route{
+        .destination = {IpAddress::any(gateway.family()), 0}, .gateway = gateway, .interface = id};
     const Errno error = stack_->add_route(route);
     if (error != Errno::ok) return {error, "", "gateway " + gateway.to_string()};
   }

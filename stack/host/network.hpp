@@ -28,7 +28,7 @@ struct LinkSpec {
   std::string mac;             ///< empty: a random locally administered one
   std::uint32_t mtu = 0;       ///< 0: the device's own, or 65535 on a cable
   bool ipv6 = true;
-  bool offloads = true;        ///< false: neither segmentation nor checksum offload
+  bool offloads = true;  ///< false: neither segmentation nor checksum offload
   unsigned dad_transmits = 1;
   std::vector<Cidr> addresses;
   std::vector<IpAddress> gateways;  ///< default routes
@@ -45,7 +45,8 @@ class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
   virtual Errno listen(int backlog) = 0;
   virtual Result<std::shared_ptr<SocketHandle>> accept() = 0;
   virtual Result<std::size_t> send(std::span<const std::uint8_t> data, std::uint32_t flags) = 0;
-  virtual Result<std::size_t> send_to(std::span<const std::uint8_t> data, const Endpoint& to, std::uint32_t flags) = 0;
+  virtual Result<std::size_t> send_to(std::span<const std::uint8_t> data, const Endpoint& to,
+                                      std::uint32_t flags) = 0;
   virtual Result<socket::Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags) = 0;
   virtual Errno shutdown(socket::Shutdown how) = 0;
   virtual Errno set_option(socket::Option option, std::int64_t value) = 0;
@@ -60,7 +61,8 @@ class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
 
   /// The exact mask of Ready bits now; POLLNVAL (0x20) once closed. Takes no lock.
   virtual std::uint32_t readiness() const = 0;
-  /// The vpoll descriptor, made at the first call and closed with the handle. EMFILE, ENFILE, EBADF.
+  /// The vpoll descriptor, made at the first call and closed with the handle. EMFILE, ENFILE,
+  /// EBADF.
   virtual Result<int> fd() = 0;
 };
 
@@ -68,7 +70,8 @@ class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
 class Network {
  public:
   /// An empty network (loopback only) in `pump`; random secret from the host.
-  static std::shared_ptr<Network> open(std::shared_ptr<Pump> pump, std::size_t memory_limit = 256u << 20);
+  static std::shared_ptr<Network> open(std::shared_ptr<Pump> pump,
+                                       std::size_t memory_limit = 256u << 20);
   virtual ~Network() = default;
 
   /// Opens the device, adds the interface, its addresses and routes. On failure nothing is left.

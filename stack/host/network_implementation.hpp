@@ -55,7 +55,7 @@ class NetworkImplementation final : public Network,
   };
 
   bool run(Nanos now, int& budget) override;
-  Nanos next_deadline() const override;
+  Nanos next_deadline() const override { return deadline_; }
   void transmit(InterfaceId interface, Packet&& frame) override;
 
   /// Calls `operation(stack, now)` with the lock held, if the network is open.
@@ -68,11 +68,12 @@ class NetworkImplementation final : public Network,
   std::string free_interface_name() const;
   Attached* find(InterfaceId id);
   void detach(InterfaceId id, Nanos now);
-  void notice_failures(Nanos now);
+  void report(Attached& attached, Nanos now);
 
   std::shared_ptr<Pump> pump_;
   // Guarded by the pump's lock.
   std::unique_ptr<Stack> stack_;  ///< null once closed
+  Nanos deadline_ = kNever;       ///< the stack's, as the last run() left it
   std::vector<Attached> links_;
   Link* being_attached_ = nullptr;  ///< gets what add_interface() sends before its number is known
   SocketHandleImplementation* handles_ = nullptr;  ///< a list

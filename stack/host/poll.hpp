@@ -15,8 +15,8 @@ namespace vpollnet::host {
 
 /// poll(2)'s struct, with room for POLLRDHUP.
 struct PollEntry {
-  int fd = -1;               ///< negative: left out, `returned` is 0
-  std::uint32_t events = 0;  ///< POLL* bits asked for
+  int fd = -1;                 ///< negative: left out, `returned` is 0
+  std::uint32_t events = 0;    ///< POLL* bits asked for
   std::uint32_t returned = 0;  ///< POLL* bits found; POLLERR, POLLHUP and POLLNVAL unasked
 };
 

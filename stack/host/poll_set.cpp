@@ -51,8 +51,8 @@ Errno PollSet::wait(int waker, Nanos timeout, bool& woken) {
   limit.tv_sec = static_cast<time_t>(timeout / kSecond);
   limit.tv_nsec = static_cast<long>(timeout % kSecond);
   foreign_.push_back({waker, POLLIN, 0});
-  const int found = ::ppoll(foreign_.data(), foreign_.size(), timeout == kNever ? nullptr : &limit,
-                            nullptr);
+  const int found =
+      ::ppoll(foreign_.data(), foreign_.size(), timeout == kNever ? nullptr : &limit, nullptr);
   const int error = errno;
   woken = found == 1 && foreign_.back().revents != 0;
   foreign_.pop_back();

@@ -59,18 +59,18 @@ class PollWatchImplementation final : public PollWatch {
     event.data.fd = fd;
     if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0) return Errno::ok;
     switch (errno) {
-      case EEXIST:  // in the list twice: one registration for both
-        for (const pollfd& file : set_.foreign()) {
-          if (file.fd == fd) event.events |= static_cast<unsigned short>(file.events);
-        }
-        return epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) == 0 ? Errno::ok : Errno(errno);
-      case EPERM:  // a regular file
-        if ((events & kAlways) != 0) always_ready_ = true;
-        return Errno::ok;
-      case EBADF:  // POLLNVAL
-        always_ready_ = true;
-        return Errno::ok;
-      default: return Errno(errno);
+    case EEXIST:  // in the list twice: one registration for both
+      for (const pollfd& file : set_.foreign()) {
+        if (file.fd == fd) event.events |= static_cast<unsigned short>(file.events);
+      }
+      return epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) == 0 ? Errno::ok : Errno(errno);
+    case EPERM:  // a regular file
+      if ((events & kAlways) != 0) always_ready_ = true;
+      return Errno::ok;
+    case EBADF:  // POLLNVAL
+      always_ready_ = true;
+      return Errno::ok;
+    default: return Errno(errno);
     }
   }
 

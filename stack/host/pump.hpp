@@ -73,9 +73,9 @@ class Pump {
   /// Frames handled in one hold of the lock.
   static constexpr int kFramesPerHold = 64;
 
-  /// Starts the thread. Throws std::system_error where the process has no descriptor or thread left.
-  /// When the last holder lets go, the thread is gone and the descriptors are closed; on the pump
-  /// thread itself letting go is allowed too, and takes effect when its present work is done.
+  /// Starts the thread. Throws std::system_error where the process has no descriptor or thread
+  /// left. When the last holder lets go, the thread is gone and the descriptors are closed; on the
+  /// pump thread itself letting go is allowed too, and takes effect when its present work is done.
   static std::shared_ptr<Pump> create();
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string_view>
 #include <vector>
 
 #include "vpoll/vpoll.h"
@@ -34,6 +35,22 @@ std::uint32_t with_aliases(std::uint32_t mask) {
   if ((mask & socket::kIn) != 0) mask |= EPOLLRDNORM;
   if ((mask & socket::kOut) != 0) mask |= EPOLLWRNORM;
   return mask;
+}
+
+/// What to show of `mask` on a back end that cannot take back HUP and ERR (AF_UNIX). They are shown
+/// when a connection is over, which HUP and RDHUP together say. HUP alone is a socket that was
+/// never connected, and may be. ERR alone is an error that reading it clears (of a datagram
+/// socket): it shows as IN and OUT, so that whoever waits for either comes and gets it.
+std::uint32_t without_passing_ends(std::uint32_t mask) {
+  constexpr std::uint32_t kOver = socket::kHup | socket::kRdHup;
+  if ((mask & kOver) == kOver) return mask;
+  if ((mask & socket::kErr) != 0) mask |= socket::kIn | socket::kOut;
+  return mask & ~std::uint32_t{socket::kHup | socket::kErr};
+}
+
+bool can_take_back_all(int fd) {
+  const char* back_end = vpoll_backend(fd);
+  return back_end == nullptr || std::string_view(back_end) != "socketpair";
 }
 
 /// vpoll_ctl or vpoll_create, by `call`, with what the back end can show of `mask`.
@@ -88,9 +105,8 @@ void Readiness::push(std::uint32_t mask) {
   const std::lock_guard guard(all.mutex);
   const int fd = fd_.load(std::memory_order_relaxed);
   if (fd < 0) return;
-  with_fallback(mask, [fd](std::uint32_t events) {
-    return vpoll_ctl(fd, VPOLL_CTL_SETEVENTS, events);
-  });
+  with_fallback(exact_ ? mask : without_passing_ends(mask),
+                [fd](std::uint32_t events) { return vpoll_ctl(fd, VPOLL_CTL_SETEVENTS, events); });
 }
 
 void Readiness::wake(std::uint32_t mask) {
@@ -108,10 +124,16 @@ Result<int> Readiness::fd() {
   if (known == kLostFd || (mask & kInvalid) != 0) return Errno::bad_descriptor;
   Table& all = table();
   const std::lock_guard guard(all.mutex);
-  const int fd = with_fallback(mask, [](std::uint32_t events) {
+  // Which back end it will be is known only afterwards: begin with what each can take back.
+  const int fd = with_fallback(without_passing_ends(mask), [](std::uint32_t events) {
     return vpoll_create(events, FD_CLOEXEC);
   });
   if (fd < 0) return Errno(errno);
+  exact_ = can_take_back_all(fd);
+  if (exact_) {
+    with_fallback(
+        mask, [fd](std::uint32_t events) { return vpoll_ctl(fd, VPOLL_CTL_SETEVENTS, events); });
+  }
   const auto place = static_cast<std::size_t>(fd);
   if (place >= all.by_fd.size()) all.by_fd.resize(place + 64);
   // The number is new, so its last owner's descriptor was closed by somebody who did not own it.

@@ -95,6 +95,7 @@ class Readiness : public std::enable_shared_from_this<Readiness> {
 
   std::atomic<std::uint32_t> mask_;
   std::atomic<int> fd_{kNoFd};  ///< written under the table's lock
+  bool exact_ = true;           ///< the back end can take back each event; under the table's lock
   std::atomic<bool> waited_for_{false};
   std::mutex waiters_mutex_;
   Waiter* waiters_ = nullptr;

@@ -7,8 +7,7 @@ namespace vpollnet::host {
 
 SocketHandleImplementation::SocketHandleImplementation(
     std::shared_ptr<NetworkImplementation> network, socket::Socket& socket)
-    : network_(std::move(network)),
-      readiness_(std::make_shared<Readiness>(socket.readiness())),
+    : network_(std::move(network)), readiness_(std::make_shared<Readiness>(socket.readiness())),
       socket_(&socket) {
   socket.set_sink(this);
   network_->enlist(*this);
@@ -21,6 +20,13 @@ auto SocketHandleImplementation::with_socket(Operation operation) {
   if (socket_ == nullptr) return Answer(Errno::bad_descriptor);
   network_->touch();
   return operation(*socket_, hold.now());
+}
+
+template <class Operation>
+auto SocketHandleImplementation::look_at_socket(Operation operation) {
+  using Answer = std::invoke_result_t<Operation, socket::Socket&>;
+  Pump::Hold hold(network_->pump());
+  return socket_ == nullptr ? Answer(Errno::bad_descriptor) : operation(*socket_);
 }
 
 Errno SocketHandleImplementation::bind(const Endpoint& local) {
@@ -74,16 +80,15 @@ Errno SocketHandleImplementation::set_option(socket::Option option, std::int64_t
 }
 
 Result<std::int64_t> SocketHandleImplementation::option(socket::Option option) {
-  return with_socket([&](socket::Socket& socket, Nanos) { return socket.option(option); });
+  return look_at_socket([&](socket::Socket& socket) { return socket.option(option); });
 }
 
 Result<Endpoint> SocketHandleImplementation::local() {
-  return with_socket(
-      [&](socket::Socket& socket, Nanos) -> Result<Endpoint> { return socket.local(); });
+  return look_at_socket([](socket::Socket& socket) -> Result<Endpoint> { return socket.local(); });
 }
 
 Result<Endpoint> SocketHandleImplementation::peer() {
-  return with_socket([&](socket::Socket& socket, Nanos) { return socket.peer(); });
+  return look_at_socket([](socket::Socket& socket) { return socket.peer(); });
 }
 
 std::string SocketHandleImplementation::state() {

@@ -55,11 +55,14 @@ class SocketHandleImplementation final : public SocketHandle,
   /// Calls `operation(socket, now)` with the lock held and has the stack run what it set off.
   template <class Operation>
   auto with_socket(Operation operation);
+  /// The same for a look that sets nothing off.
+  template <class Operation>
+  auto look_at_socket(Operation operation);
 
   const std::shared_ptr<NetworkImplementation> network_;
   const std::shared_ptr<Readiness> readiness_;
   // Guarded by the pump's lock.
-  socket::Socket* socket_;  ///< null once closed
+  socket::Socket* socket_;                          ///< null once closed
   SocketHandleImplementation* previous_ = nullptr;  ///< in the network's list
   SocketHandleImplementation* next_ = nullptr;
 };

@@ -36,14 +36,13 @@ bool is_device_name(const std::string& name) {
 std::string advice(int error, const std::string& name, Tap::Mode mode) {
   const std::string kind = mode == Tap::Mode::ethernet ? "tap" : "tun";
   switch (error) {
-    case EPERM:
-    case EACCES:
-      return "'" + name + "' does not exist, or belongs to another user; make it with: " +
-             "sudo ip tuntap add dev " + name + " mode " + kind + " user $USER";
-    case EBUSY: return "another program has '" + name + "' open";
-    case EINVAL:
-      return "'" + name + "' exists, and is no " + kind + " device with a single queue";
-    default: return {};
+  case EPERM:
+  case EACCES:
+    return "'" + name + "' does not exist, or belongs to another user; make it with: " +
+           "sudo ip tuntap add dev " + name + " mode " + kind + " user $USER";
+  case EBUSY: return "another program has '" + name + "' open";
+  case EINVAL: return "'" + name + "' exists, and is no " + kind + " device with a single queue";
+  default: return {};
   }
 }
 
@@ -63,22 +62,25 @@ std::uint32_t mtu_of(const std::string& name) {
 std::unique_ptr<Tap> Tap::open(const std::string& name, Mode mode, bool offloads,
                                Failure& failure) {
   if (!is_device_name(name)) {
-    failure = {Errno::invalid, "", "'" + name + "' is no device name: 1 to 15 characters, without "
-                                   "space, '/', ':' and '%'"};
+    failure = {Errno::invalid, "",
+               "'" + name +
+                   "' is no device name: 1 to 15 characters, without "
+                   "space, '/', ':' and '%'"};
     return nullptr;
   }
   const int fd = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) {
-    failure = failed(errno, "open", "/dev/net/tun: is the tun module loaded, and may this user "
-                                    "open it?");
+    failure = failed(errno, "open",
+                     "/dev/net/tun: is the tun module loaded, and may this user "
+                     "open it?");
     return nullptr;
   }
   std::unique_ptr<Tap> tap(new Tap(fd));
 
   ifreq request{};
   name.copy(request.ifr_name, IFNAMSIZ - 1);
-  request.ifr_flags = static_cast<short>((mode == Mode::ethernet ? IFF_TAP : IFF_TUN) | IFF_NO_PI |
-                                         IFF_VNET_HDR);
+  request.ifr_flags =
+      static_cast<short>((mode == Mode::ethernet ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR);
   if (ioctl(fd, TUNSETIFF, &request) != 0) {
     failure = failed(errno, "ioctl(TUNSETIFF)", advice(errno, name, mode));
     return nullptr;

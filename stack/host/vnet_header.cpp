@@ -45,7 +45,8 @@ VnetHeader to_vnet_header(const Packet& frame, LinkType type) {
 
 bool apply_vnet_header(const VnetHeader& header, Packet& frame) {
   if ((header.flags & VnetHeader::kNeedsChecksum) != 0) {
-    if (std::size_t{header.checksum_start} + header.checksum_offset + 2 > frame.size()) return false;
+    if (std::size_t{header.checksum_start} + header.checksum_offset + 2 > frame.size())
+      return false;
     frame.checksum = ChecksumState::partial;
     frame.checksum_from_end = static_cast<std::uint32_t>(frame.size() - header.checksum_start);
     frame.checksum_field = header.checksum_offset;

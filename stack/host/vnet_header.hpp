@@ -10,7 +10,7 @@
 
 namespace vpollnet::host {
 
-/// The legacy header, in the machine's byte order. <linux/virtio_net.h> of some releases is not C++.
+/// The legacy header, in the machine's byte order. <linux/virtio_net.h> is not C++ in each release.
 struct VnetHeader {
   enum Flags : std::uint8_t { kNeedsChecksum = 1, kDataValid = 2 };
   enum GsoType : std::uint8_t { kNone = 0, kTcpIpv4 = 1, kTcpIpv6 = 4, kEcn = 0x80 };

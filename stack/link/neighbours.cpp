@@ -104,6 +104,7 @@ NeighbourActions Neighbours::on_advertisement(const wire::NeighbourAdvertisement
   NeighbourActions actions;
   Entry* entry = lookup(message.target);
   // RFC 4861 7.2.5: without an entry the advertisement is discarded silently.
+  actions.ignored = entry == nullptr;
   if (entry == nullptr) return actions;
   if (message.target_mac && !is_usable(*message.target_mac)) return actions;
 
@@ -256,6 +257,7 @@ void Neighbours::learn(const IpAddress& address, const MacAddress& mac, bool may
                        NeighbourActions& actions) {
   Entry* entry = lookup(address);
   if (entry == nullptr) {
+    actions.ignored = !may_create;
     if (!may_create) return;
     entry = create(address, NeighbourState::stale, false);
     if (entry == nullptr) return;

@@ -59,6 +59,7 @@ struct NeighbourActions {
   std::vector<Solicitation> solicitations;
   MacAddress mac;              ///< where `ready` goes
   std::vector<Packet> ready;   ///< waited for `mac`, in the order in which they came
+  bool ignored = false;        ///< the message was about nobody whom we know
   std::vector<Packet> failed;  ///< nobody answered: RFC 4861 7.2.2 wants address unreachable
 };
 

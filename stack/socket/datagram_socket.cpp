@@ -114,6 +114,7 @@ Errno DatagramSocket::bind(const Endpoint& local, Nanos) {
   local_ = local;
   local_.port = *port;
   bound_ = address;
+  group_bound_ = group;
   if (!is_any(address) && !group) source_ = address;
   table_.enter(*this);
   return Errno::ok;
@@ -140,7 +141,7 @@ Errno DatagramSocket::connect(const Endpoint& peer, Nanos now) {
   table_.leave(*this);
   peer_ = peer;
   if (type() == Type::ping) peer_.port = 0;
-  local_.address = path->source;
+  if (!group_bound_) local_.address = path->source;
   table_.enter(*this);
   return Errno::ok;
 }
@@ -168,7 +169,7 @@ Result<std::size_t> DatagramSocket::send_to(std::span<const std::uint8_t> data, 
     const Errno error = bind({}, now);
     if (error != Errno::ok) return error;
   }
-  const bool to_peer = is_connected() && to.address == peer_.address;
+  const bool to_peer = is_connected() && !group_bound_ && to.address == peer_.address;
   const auto path = find_path(to, to_peer ? local_.address : source_);
   if (!path) return path.error();
   // RFC 1122 3.3.6: broadcasts are not sent by accident.

@@ -78,9 +78,10 @@ class DatagramSocket final : public Socket {
   DatagramSockets& table_;
   IpService& ip_;
   udp::ReceiveQueue queue_;
-  Endpoint local_;    ///< in use: the source address of a connection, or what was bound
-  IpAddress bound_;   ///< what was bound
-  IpAddress source_;  ///< the same if it can be the source of a packet: no group, not any
+  Endpoint local_;            ///< in use: the source address of a connection, or what was bound
+  IpAddress bound_;           ///< what was bound
+  IpAddress source_;          ///< the same if it can be the source of a packet: no group, not any
+  bool group_bound_ = false;  ///< to a multicast or broadcast address: it stays so when connected
   Endpoint peer_;
   Errno error_ = Errno::ok;
   bool read_shut_ = false;

@@ -24,7 +24,7 @@ struct Path {
   std::uint32_t mtu = 0;                 ///< largest IP packet in bytes, path MTU discovery included
   bool segmentation = false;             ///< large TCP packets (gso_size) are cut up on the way out
   bool broadcast = false;                ///< the destination is a broadcast address of the interface
-  IpAddress next_hop{};                  ///< who gets the frame: a gateway, or the destination
+  IpAddress next_hop{};                  ///< a gateway or the destination; none: to ourselves
 };
 
 /// The header fields of a packet, received or to be sent.

@@ -66,9 +66,12 @@ TcpSockets::Outcome TcpSockets::on_flow_segment(Flow& flow, const IpMeta& meta, 
   if (connection.state() == tcp::State::time_wait && opens) {
     // RFC 6191 2: a new incarnation, if it can't be an old duplicate; and if someone listens.
     const std::optional<std::uint32_t> recent = connection.recent_timestamp();
+    const std::int32_t ticks =
+        recent && header.timestamps ? static_cast<std::int32_t>(header.timestamps->value - *recent) : 0;
+    // Within one tick of the peer's clock, and without timestamps, the sequence number decides.
     const bool newer =
-        recent && header.timestamps ? static_cast<std::int32_t>(header.timestamps->value - *recent) > 0
-                                    : static_cast<std::int32_t>(header.sequence - connection.receive_next()) > 0;
+        ticks > 0 ||
+        (ticks == 0 && static_cast<std::int32_t>(header.sequence - connection.receive_next()) > 0);
     if (newer && find_listener(flow.key, meta.interface) != nullptr) {
       const std::shared_ptr<Flow> held = flow.shared_from_this();
       connection.fail(Errno::ok);

@@ -198,7 +198,7 @@ Result<TcpSocket*> TcpSockets::adopt(const std::shared_ptr<Flow>& flow, const Tc
   Result<Socket*> opened = open();
   if (!opened) return opened.error();
   TcpSocket& socket = static_cast<TcpSocket&>(**opened);
-  socket.settings_ = listener.settings_;
+  socket.settings_ = flow->connection.settings();
   socket.linger_ = listener.linger_;
   socket.reuse_address_ = listener.reuse_address_;
   socket.ipv6_only_ = listener.ipv6_only_;

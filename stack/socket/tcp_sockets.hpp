@@ -95,7 +95,7 @@ class TcpSockets {
   std::unordered_map<TcpSocket*, std::unique_ptr<TcpSocket>> sockets_;
   std::list<Flow*> orphans_;  ///< the oldest first
   TimerQueue<Flow, &Flow::timer> timers_;
-  Nanos cookie_sent_at_ = -kNever;  ///< cookies are believed only for a while after one was sent
+  Nanos cookie_sent_at_ = kNever;  ///< kNever: none yet; cookies are believed only for a while after one was sent
 };
 
 }  // namespace vpollnet::socket

@@ -16,8 +16,9 @@ class NewReno {
 
   /// RFC 6298 5.7 and RFC 5681 3.1: the SYN was lost, begin with one segment.
   void after_syn_loss() { cwnd_ = mss_; }
-  /// `acked` bytes left the network and the window was the limit (RFC 7661: an application that
-  /// sends little does not grow it).
+  /// `acked` bytes are now known to have left the network, by a cumulative acknowledgment and not by
+  /// SACK before, and the window was the limit (RFC 7661: an application that sends little does not
+  /// grow it).
   void on_ack(std::uint64_t acked, bool window_limited);
   /// Fast recovery begins with `flight` bytes outstanding (RFC 5681 3.2 step 2, RFC 6675 5 step 4.2).
   void on_recovery(std::uint64_t flight);
@@ -26,8 +27,11 @@ class NewReno {
   void on_timeout(std::uint64_t flight, bool first);
   /// Nothing was sent for a retransmission timeout (RFC 5681 4.1).
   void on_idle();
-  /// The path MTU went down.
-  void set_mss(std::uint32_t mss) { mss_ = mss; }
+  /// The path MTU changed.
+  void set_mss(std::uint32_t mss) {
+    mss_ = mss;
+    if (cwnd_ < mss) cwnd_ = mss;  // less than a segment would never send again
+  }
 
   std::uint64_t window() const { return cwnd_; }
   std::uint64_t threshold() const { return ssthresh_; }

@@ -101,7 +101,7 @@ void Connection::negotiate(const wire::TcpHeader& syn) {
 }
 
 void Connection::charge() {
-  const std::uint64_t held = send_queue_.size() + receive_queue_.size() + reassembly_.bytes();
+  const std::uint64_t held = send_queue_.size() + receive_queue_.size() + reassembly_.footprint();
   if (held > charged_) {
     // A user's bytes were checked before they were taken; the few that were not fit in the
     // quarter that pressed() keeps back.
@@ -165,7 +165,7 @@ Result<std::size_t> Connection::receive(std::span<std::uint8_t> buffer, bool pee
         receive_queue_.clear();
         urgent_ = Urgent::none;
         charge();
-        return fin_received_ ? Result<std::size_t>(std::size_t{0}) : Errno::again;
+        return receive(buffer, peek);  // as if the queue had been empty
       }
       skip = 1;
     } else if (rcv_up_ > front) {
@@ -204,6 +204,7 @@ void Connection::shutdown_write() {
   if (fin_queued_) return;
   switch (state_) {
     case State::syn_received:
+      break;  // RFC 9293 3.10.4: queued for processing after entering ESTABLISHED
     case State::established:
       state_ = State::fin_wait_1;
       break;
@@ -226,8 +227,12 @@ void Connection::orphan(Nanos now) {
   orphan_ = true;
   // RFC 9293 3.6.1, RFC 2525 2.17: data that nobody will read is a lost promise, and says so.
   if (!receive_queue_.empty()) {
-    abort();
-    return;
+    if (state_ != State::time_wait) {
+      abort();
+      return;
+    }
+    receive_queue_.clear();  // both sides are done; TIME-WAIT still has its work
+    charge();
   }
   shutdown_write();
   if (state_ == State::fin_wait_2) close_at_ = now + kFinWait2;

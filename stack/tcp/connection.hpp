@@ -212,6 +212,7 @@ class Connection {
   bool on_acknowledgment(const Segment& segment, Nanos now);
   void on_new_acknowledgment(std::uint64_t ack, const Segment& segment, Nanos now);
   void on_loss_signs(bool duplicate);
+  void on_lost_again(std::uint32_t mss);
   std::uint64_t on_sack_option(const wire::TcpHeader& header, std::uint64_t ack);
   bool on_finish_acknowledged(Nanos now);
   bool update_send_window(const wire::TcpHeader& header, std::uint64_t begin, std::uint64_t ack);
@@ -226,6 +227,8 @@ class Connection {
   // send.cpp
   std::optional<Outgoing> syn_segment(Nanos now);
   std::optional<Outgoing> lost_segment(Nanos now);
+  /// NextSeg rules 3 and 4 of RFC 6675: what may be lost, when there is nothing else to send.
+  std::optional<Outgoing> rescue_segment(Nanos now);
   std::optional<Outgoing> new_segment(Nanos now);
   std::optional<Outgoing> probe_segment(Nanos now);
   Outgoing make(std::uint8_t flags, std::uint64_t sequence, Nanos now);
@@ -300,6 +303,10 @@ class Connection {
   bool in_recovery_ = false;          ///< fast recovery
   bool timed_out_ = false;            ///< the retransmission timer's recovery is under way
   bool syn_lost_ = false;             ///< a SYN was sent again
+  bool was_cut_ = false;              ///< recovery_point_ is that of a cut, not of the handshake
+  bool rescued_ = false;              ///< this recovery had its rescue retransmission (RFC 6675 4 (4))
+  bool probing_ = false;              ///< something was sent into a window of 0
+  std::uint64_t lost_again_point_ = 0;  ///< no third cut below it
   std::uint64_t recovery_point_ = 0;  ///< RFC 6675 2; no second cut below it (RFC 6582)
 
   // Receiving.

@@ -2,6 +2,7 @@
 #include "tcp/reassembly.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace vpollnet::tcp {
 namespace {
@@ -25,6 +26,32 @@ ByteQueue cut(const std::vector<Slice>& slices, std::uint64_t base, std::uint64_
 
 }  // namespace
 
+/// Puts `back` behind `front`. A short one is copied: each piece has a block of its own, and a stream
+/// that comes in pieces of one byte must not keep a block for each (security case T16).
+void Reassembly::join(ByteQueue& front, ByteQueue&& back, BlockPool& pool) {
+  std::array<std::uint8_t, kPieceCost> bytes;
+  if (back.size() >= bytes.size()) {
+    front.append_all(std::move(back));
+    return;
+  }
+  const std::size_t length = back.copy_out(0, bytes);
+  front.append_copy(std::span(bytes).first(length), pool);
+  back.clear();
+}
+
+/// Copies a range that lies in many more blocks than it needs. It takes a number of further pieces
+/// in proportion to its size to get there again, so the copying adds up to little.
+void Reassembly::compact(Range& range, BlockPool& pool) {
+  if (range.pieces * (kPieceCost / 2) <= range.bytes.size() + 2 * kPieceCost) return;
+  std::array<std::uint8_t, kPieceCost> bytes;
+  ByteQueue dense;
+  for (std::size_t at = 0; at < range.bytes.size(); at += bytes.size()) {
+    dense.append_copy(std::span(bytes).first(range.bytes.copy_out(at, bytes)), pool);
+  }
+  range.pieces = dense.size() / kPieceCost + 1;
+  range.bytes = std::move(dense);
+}
+
 bool Reassembly::insert(std::uint64_t begin, std::vector<Slice> slices, BlockPool& pool) {
   std::uint64_t end = begin;
   for (const Slice& slice : slices) end += slice.size();
@@ -39,7 +66,7 @@ bool Reassembly::insert(std::uint64_t begin, std::vector<Slice> slices, BlockPoo
 
   if (first == last) {
     if (ranges_.size() >= kMaxRanges) return false;
-    Range range{begin, end, clock_, cut(slices, begin, begin, end, pool)};
+    Range range{begin, end, clock_, cut(slices, begin, begin, end, pool), slices.size()};
     bytes_ += range.bytes.size();
     ranges_.insert(first, std::move(range));
     return true;
@@ -47,7 +74,7 @@ bool Reassembly::insert(std::uint64_t begin, std::vector<Slice> slices, BlockPoo
 
   // Grow the first range over the gaps between it and the following ones.
   const std::size_t index = static_cast<std::size_t>(first - ranges_.begin());
-  Range grown{std::min(begin, first->begin), first->begin, clock_, {}};
+  Range grown{std::min(begin, first->begin), first->begin, clock_, {}, slices.size()};
   if (begin < first->begin) {
     grown.bytes = cut(slices, begin, begin, first->begin, pool);
     bytes_ += grown.bytes.size();
@@ -56,30 +83,32 @@ bool Reassembly::insert(std::uint64_t begin, std::vector<Slice> slices, BlockPoo
     if (grown.end < range->begin) {
       ByteQueue gap = cut(slices, begin, grown.end, range->begin, pool);
       bytes_ += gap.size();
-      grown.bytes.append_all(std::move(gap));
+      join(grown.bytes, std::move(gap), pool);
     }
-    grown.bytes.append_all(std::move(range->bytes));
+    join(grown.bytes, std::move(range->bytes), pool);
+    grown.pieces += range->pieces;
     grown.end = range->end;
   }
   if (grown.end < end) {
     ByteQueue tail = cut(slices, begin, grown.end, end, pool);
     bytes_ += tail.size();
-    grown.bytes.append_all(std::move(tail));
+    join(grown.bytes, std::move(tail), pool);
     grown.end = end;
   }
+  compact(grown, pool);
   ranges_[index] = std::move(grown);
   ranges_.erase(ranges_.begin() + static_cast<std::ptrdiff_t>(index) + 1, last);
   return true;
 }
 
-std::uint64_t Reassembly::take_in_order(std::uint64_t next, ByteQueue& stream) {
+std::uint64_t Reassembly::take_in_order(std::uint64_t next, ByteQueue& stream, BlockPool& pool) {
   std::size_t taken = 0;
   while (taken < ranges_.size() && ranges_[taken].begin <= next) {
     Range& range = ranges_[taken];
     bytes_ -= range.bytes.size();
     if (range.end > next) {
       range.bytes.trim_front(next - range.begin);
-      stream.append_all(std::move(range.bytes));
+      join(stream, std::move(range.bytes), pool);
       next = range.end;
     }
     taken++;

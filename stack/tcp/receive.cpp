@@ -20,6 +20,13 @@ Answer Connection::on_segment(Segment&& segment, Nanos now) {
   if (state_ == State::closed) return segment.header.has(wire::kRst) ? Answer::none : Answer::reset;
   if (state_ == State::syn_sent) return on_syn_sent(segment, now);
 
+  if (state_ == State::syn_received && segment.length == 0 && segment.header.flags == (wire::kSyn | wire::kAck) &&
+      segment.header.sequence == static_cast<std::uint32_t>(irs_)) {
+    // Simultaneous open (RFC 9293 3.5, figure 8, line 6): the SYN is known, what counts is its ACK.
+    segment.header.flags = wire::kAck;
+    segment.header.sequence++;
+    segment.header.window = static_cast<std::uint16_t>(segment.header.window >> send_shift_);
+  }
   const wire::TcpHeader& header = segment.header;
   const std::uint64_t begin = unwrap(header.sequence, rcv_nxt_);
   const bool syn = header.has(wire::kSyn);
@@ -52,7 +59,7 @@ Answer Connection::on_segment(Segment&& segment, Nanos now) {
     return Answer::none;
   }
   last_received_at_ = now;
-  keepalive_probes_ = 0;
+  if (keepalive_probes_ > 0) set_keepalive(now);
 
   if (state_ == State::syn_received) {
     const std::uint64_t ack = unwrap(header.acknowledgment, snd_una_);
@@ -259,6 +266,18 @@ bool Connection::update_send_window(const wire::TcpHeader& header, std::uint64_t
   snd_wl1_ = begin;
   snd_wl2_ = ack;
   if (changed) persist_at_ = kNever;  // send.cpp looks again at whether the peer has to be probed
+  if (probing_ && snd_wnd_ > 0) {
+    // What was sent into the closed window was dropped, most likely: it leads the way now, and
+    // without the pause that the probes had come to.
+    probing_ = false;
+    persist_backoff_ = 0;
+    rtt_.end_probing();
+    if (snd_nxt_ > std::max(ack, snd_una_)) {
+      scoreboard_.mark_lost(std::max(ack, snd_una_), snd_nxt_);
+      retransmit_due_ = true;
+      retransmit_at_ = kNever;  // started anew when it goes out
+    }
+  }
   return changed;
 }
 
@@ -276,11 +295,10 @@ void Connection::on_new_acknowledgment(std::uint64_t ack, const Segment& segment
     // An echo of what was never sent (security case T20) is in the future or absurdly old.
     if (ticks >= 0 && ticks < 120'000) rtt_.sample(ticks * kMillisecond);
   }
-  rtt_.clear_backoff();
 
   snd_una_ = ack;
   send_queue_.trim_front(data_acked);
-  scoreboard_.on_ack(ack, acked, segment_size());
+  const std::uint64_t delivered = scoreboard_.on_ack(ack, acked, segment_size());
   progress_at_ = now;
   soft_error_ = Errno::ok;
   duplicate_acks_ = 0;
@@ -297,7 +315,7 @@ void Connection::on_new_acknowledgment(std::uint64_t ack, const Segment& segment
     }
   }
   // Fast recovery leaves the window alone; slow start after a timeout grows it.
-  if (!in_recovery_) congestion_.on_ack(acked, 2 * flight >= congestion_.window());
+  if (!in_recovery_) congestion_.on_ack(delivered, 2 * flight >= congestion_.window());
   on_loss_signs(false);
   charge();
   restart_retransmission(now);  // RFC 6298 5.3
@@ -307,11 +325,16 @@ void Connection::on_loss_signs(bool duplicate) {
   const std::uint32_t mss = segment_size();
   if (in_recovery_) {
     scoreboard_.update_lost(mss);
+    on_lost_again(mss);
     return;
   }
-  if (timed_out_ || snd_una_ < recovery_point_) {
-    // RFC 6582 3.2 step 2: these duplicates are about what was sent before the last cut.
-    if (sack_on_) scoreboard_.update_lost(mss);
+  // RFC 6582 3.2 step 2: these duplicates are about what was sent before the last cut. Without SACK
+  // that holds for the ACK at the point itself, too.
+  if (timed_out_ || snd_una_ < recovery_point_ || (!sack_on_ && snd_una_ == recovery_point_ && was_cut_)) {
+    if (sack_on_) {
+      scoreboard_.update_lost(mss);
+      on_lost_again(mss);
+    }
     return;
   }
   const bool lost = (duplicate && duplicate_acks_ >= Scoreboard::kDupThresh) ||
@@ -319,11 +342,22 @@ void Connection::on_loss_signs(bool duplicate) {
   if (!lost) return;
   // RFC 6675 5 step 4, RFC 5681 3.2.
   recovery_point_ = snd_nxt_;
+  was_cut_ = true;
+  rescued_ = false;
   congestion_.on_recovery(snd_nxt_ - snd_una_);
   in_recovery_ = true;
   scoreboard_.mark_lost(snd_una_, std::min(snd_una_ + mss, snd_nxt_));
   scoreboard_.update_lost(mss);
   retransmit_due_ = true;
+}
+
+void Connection::on_lost_again(std::uint32_t mss) {
+  if (!scoreboard_.update_lost_again(snd_una_, mss)) return;
+  retransmit_due_ = true;
+  // RFC 5681 4.3: a lost retransmission is a second sign of congestion, and lowers cwnd again.
+  if (snd_una_ < lost_again_point_) return;
+  lost_again_point_ = snd_nxt_;
+  congestion_.on_recovery(congestion_.window());
 }
 
 bool Connection::on_finish_acknowledged(Nanos now) {
@@ -369,7 +403,8 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
 
   const std::uint64_t edge = std::max(rcv_edge_, rcv_nxt_);
   const std::uint64_t from = std::max(begin, rcv_nxt_);
-  const std::uint64_t to = std::min(text_end, edge);
+  // Behind the FIN there is no text, whatever the peer says later.
+  const std::uint64_t to = std::min({text_end, edge, fin_position_.value_or(UINT64_MAX)});
   const Budget& budget = resources_.budget;
   if (to > from && budget.limit() - budget.used() < to - from) {
     resources_.counters.drop(Drop::memory_budget);
@@ -381,7 +416,7 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
                         static_cast<std::uint32_t>(std::min(text_end, rcv_nxt_))};
   }
   if (text_end > edge) resources_.counters.drop(Drop::tcp_out_of_window);
-  if (fin && text_end <= edge && !fin_position_) fin_position_ = text_end;
+  if (fin && text_end <= edge && !fin_position_ && reassembly_.end() <= text_end) fin_position_ = text_end;
 
   const bool in_order = from == rcv_nxt_;
   const bool had_gap = !reassembly_.empty();
@@ -404,16 +439,24 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
       if (left == 0) break;
     }
     if (in_order) {
-      for (Slice& slice : kept) receive_queue_.append(std::move(slice), resources_.pool);
-      rcv_nxt_ = to;
-      bytes_received_ += to - from;
-      if (had_gap) {
-        const std::uint64_t next = reassembly_.take_in_order(rcv_nxt_, receive_queue_);
-        bytes_received_ += next - rcv_nxt_;
-        rcv_nxt_ = next;
+      std::uint64_t next = to;
+      if (had_gap && reassembly_.begin() <= to) {
+        // What is there already stays as it is (security case T21): only the gaps are filled.
+        (void)reassembly_.insert(from, std::move(kept), resources_.pool);
+        next = reassembly_.take_in_order(rcv_nxt_, receive_queue_, resources_.pool);
+      } else {
+        for (Slice& slice : kept) receive_queue_.append(std::move(slice), resources_.pool);
       }
-    } else if (!reassembly_.insert(from, std::move(kept), resources_.pool)) {
-      resources_.counters.drop(Drop::tcp_queue_full);
+      bytes_received_ += next - rcv_nxt_;
+      rcv_nxt_ = next;
+    } else {
+      const std::size_t held = reassembly_.bytes();
+      if (!reassembly_.insert(from, std::move(kept), resources_.pool)) {
+        resources_.counters.drop(Drop::tcp_queue_full);
+      } else if (sack_on_ && reassembly_.bytes() == held) {
+        // RFC 2883 4.1 (2): a duplicate above the cumulative acknowledgment.
+        duplicate_block_ = {static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(to)};
+      }
     }
     charge();
   }

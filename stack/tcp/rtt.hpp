@@ -14,8 +14,9 @@ class RttEstimator {
  public:
   /// RFC 6298 2.1: 1 s until the first measurement.
   static constexpr Nanos kInitial = kSecond;
-  /// RFC 6298 2.4 says SHOULD 1 s. 200 ms, as the systems that we talk to have it: the delayed ACK
-  /// timers of today's receivers (40 ms here, 200 ms elsewhere) are below it.
+  /// RFC 6298 2.4 says SHOULD 1 s for the whole. 200 ms above the round trip, as the systems that we
+  /// talk to have it: the delayed ACK timers of today's receivers (40 ms here, up to 200 ms
+  /// elsewhere) come on top of the round trip, and a steady one has no variance to cover them.
   static constexpr Nanos kMinimum = 200 * kMillisecond;
   /// RFC 6298 2.5: at least 60 s.
   static constexpr Nanos kMaximum = 120 * kSecond;
@@ -31,15 +32,19 @@ class RttEstimator {
       rttvar_ = rttvar_ - rttvar_ / 4 + error / 4;
       srtt_ = srtt_ - srtt_ / 8 + sample / 8;
     }
-    // G is the granularity of the clock: 1 ms covers the coarsest host timer that drives advance().
-    rto_ = std::clamp(srtt_ + std::max(kMillisecond, 4 * rttvar_), kMinimum, kMaximum);
+    // RFC 6298 2.3: RTO = SRTT + max (G, K*RTTVAR), with kMinimum in the place of G.
+    rto_ = std::min(srtt_ + std::max(kMinimum, 4 * rttvar_), kMaximum);
     backoff_ = 0;
   }
   /// RFC 6298 5.7: a connection whose SYN was retransmitted starts with 3 s.
-  void after_syn_timeout() { rto_ = std::max(rto_, 3 * kSecond); }
+  void after_syn_timeout() {
+    rto_ = std::max(rto_, 3 * kSecond);
+    backoff_ = 0;
+  }
   /// RFC 6298 5.5: back off the timer.
   void back_off() { backoff_ = std::min(backoff_ + 1, 16u); }
-  void clear_backoff() { backoff_ = 0; }
+  /// A zero window opened: the pauses between probes say nothing about the path.
+  void end_probing() { backoff_ = 0; }
 
   /// The timeout with its backoff, in nanoseconds.
   Nanos timeout() const { return std::min(rto_ << std::min(backoff_, 10u), kMaximum); }

@@ -25,6 +25,7 @@ std::optional<Outgoing> Connection::next_segment(Nanos now) {
   if (state_ != State::syn_received) {
     if (auto segment = lost_segment(now)) return segment;
     if (auto segment = new_segment(now)) return segment;
+    if (auto segment = rescue_segment(now)) return segment;
     update_persist(now);
     if (probe_due_) {
       probe_due_ = false;
@@ -61,7 +62,7 @@ Outgoing Connection::make(std::uint8_t flags, std::uint64_t sequence, Nanos now)
     }
   }
   if ((flags & wire::kSyn) == 0) header.window = advertise_window();
-  if (snd_up_ > sequence && snd_up_ - sequence <= 65535) {
+  if (snd_up_ > snd_una_ && snd_up_ > sequence && snd_up_ - sequence <= 65535) {
     header.flags |= wire::kUrg;
     header.urgent = static_cast<std::uint16_t>(snd_up_ - sequence);
   }
@@ -137,10 +138,30 @@ std::optional<Outgoing> Connection::lost_segment(Nanos now) {
   // Into a closed window goes a probe of one byte (RFC 9293 3.8.6.1).
   const std::uint64_t end = std::min({lost.end, begin + (snd_wnd_ == 0 ? 1 : mss), send_end()});
   if (begin != snd_una_ && end > snd_una_ + snd_wnd_) return std::nullopt;  // the window shrank
-  if (!forced && scoreboard_.pipe(snd_una_, snd_nxt_) + (end - begin) > congestion_.window()) return std::nullopt;
   if (end <= begin) return std::nullopt;
-  scoreboard_.on_retransmit(end);
+  const std::uint64_t pipe = scoreboard_.pipe(snd_una_, snd_nxt_);
+  if (!forced && pipe > 0 && pipe + (end - begin) > congestion_.window()) return std::nullopt;
+  scoreboard_.on_retransmit({begin, end}, snd_nxt_);
   return data_segment(begin, end, now);
+}
+
+std::optional<Outgoing> Connection::rescue_segment(Nanos now) {
+  if (!in_recovery_ || !sack_on_ || snd_wnd_ == 0) return std::nullopt;
+  const std::uint32_t mss = segment_size();
+  if (scoreboard_.pipe(snd_una_, snd_nxt_) + mss > congestion_.window()) return std::nullopt;
+  const std::uint64_t last = std::min(snd_nxt_, snd_una_ + snd_wnd_);
+  Interval range = scoreboard_.next_suspect(snd_una_);
+  if (range.begin < range.end) {
+    range.end = std::min(range.end, range.begin + mss);
+    if (range.end > last) return std::nullopt;
+    scoreboard_.on_retransmit(range, snd_nxt_);
+    return data_segment(range.begin, range.end, now);
+  }
+  if (rescued_) return std::nullopt;
+  range = scoreboard_.last_unreported(snd_una_, last);
+  if (range.begin >= range.end) return std::nullopt;
+  rescued_ = true;
+  return data_segment(range.end - range.begin > mss ? range.end - mss : range.begin, range.end, now);
 }
 
 std::optional<Outgoing> Connection::new_segment(Nanos now) {
@@ -157,8 +178,15 @@ std::optional<Outgoing> Connection::new_segment(Nanos now) {
   }
 
   std::uint64_t length = std::min(unsent, window_room);
-  if (length > congestion_room) length = congestion_room < mss ? 0 : congestion_room;
-  const std::uint32_t most = segmentation_ ? std::max(mss, kMaxLargePayload / mss * mss) : mss;
+  if (length > congestion_room) {
+    // A full segment or nothing; with nothing under way one may always go, or nothing ever would.
+    length = pipe == 0 ? std::min<std::uint64_t>(length, std::max<std::uint64_t>(congestion_room, mss))
+                       : congestion_room < mss ? 0
+                                               : congestion_room;
+  }
+  // An urgent pointer is true for one segment only: no large packets until it is past.
+  const bool large = segmentation_ && snd_up_ <= snd_nxt_;
+  const std::uint32_t most = large ? std::max(mss, kMaxLargePayload / mss * mss) : mss;
   length = std::min<std::uint64_t>(length, most);
   if (length == 0) return std::nullopt;
 
@@ -192,6 +220,8 @@ std::optional<Outgoing> Connection::probe_segment(Nanos now) {
   // RFC 9293 3.8.6.1: one byte of new data at least; all that the window has if it is just small.
   const std::uint64_t length = std::clamp<std::uint64_t>(snd_wnd_, 1, segment_size());
   const std::uint64_t end = std::min(snd_nxt_ + length, send_end());
+  if (snd_wnd_ == 0) probing_ = true;
+  bytes_sent_ += std::min(end, queue_end()) - snd_nxt_;
   return data_segment(snd_nxt_, end, now);
 }
 

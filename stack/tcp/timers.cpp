@@ -42,8 +42,9 @@ bool Connection::gave_up(Nanos now) const {
   Nanos since = progress_at_;
   if (settings_.user_timeout > 0) {
     limit = settings_.user_timeout;  // RFC 5482; it ends a zero window too (RFC 6429 2)
-  } else if (snd_wnd_ == 0) {
-    // RFC 9293 MUST-37: a peer that answers probes keeps the connection, however long.
+  } else if (snd_wnd_ == 0 && !orphan_) {
+    // RFC 9293 MUST-37: a peer that answers probes keeps the connection, however long; but not one
+    // that nobody waits for any more (RFC 6429 2, security case T18).
     since = std::max(since, last_received_at_);
   }
   return now - since >= limit;
@@ -55,9 +56,9 @@ void Connection::restart_retransmission(Nanos now) {
     return;
   }
   retransmit_at_ = now + rtt_.timeout();  // RFC 6298 5.1, 5.3
-  if (settings_.user_timeout > 0) {
-    retransmit_at_ = std::min(retransmit_at_, std::max(now + kMillisecond, progress_at_ + settings_.user_timeout));
-  }
+  if (snd_wnd_ == 0 && was_established_) retransmit_at_ = std::min(retransmit_at_, now + kMaxProbeInterval);
+  const Nanos limit = settings_.user_timeout > 0 ? settings_.user_timeout : was_established_ ? 0 : kSynTimeout;
+  if (limit > 0) retransmit_at_ = std::min(retransmit_at_, std::max(now + kMillisecond, progress_at_ + limit));
 }
 
 void Connection::on_retransmission_timeout(Nanos now) {
@@ -73,12 +74,14 @@ void Connection::on_retransmission_timeout(Nanos now) {
     syn_lost_ = true;
   } else if (snd_wnd_ == 0) {
     // A zero-window probe without an answer says nothing about congestion.
+    probing_ = true;
     scoreboard_.mark_lost(snd_una_, snd_nxt_);
     retransmit_due_ = true;
   } else {
     congestion_.on_timeout(snd_nxt_ - snd_una_, first);
     scoreboard_.on_timeout(snd_una_, snd_nxt_);
     recovery_point_ = snd_nxt_;  // RFC 6582 4: no fast retransmit for what went out before
+    was_cut_ = true;
     in_recovery_ = false;
     timed_out_ = true;
     duplicate_acks_ = 0;
@@ -99,7 +102,12 @@ void Connection::update_persist(Nanos now) {
   }
   if (persist_at_ != kNever) return;
   if (persist_backoff_ == 0) progress_at_ = now;
-  persist_at_ = now + std::min(rtt_.timeout() << std::min(persist_backoff_, 10u), kMaxProbeInterval);
+  // A small window is filled at a steady pace: the override timeout of RFC 9293 3.8.6.2.1, 0.1 to 1 s.
+  persist_at_ = now + (snd_wnd_ > 0 ? std::min(rtt_.timeout(), kSecond)
+                                    : std::min(rtt_.timeout() << std::min(persist_backoff_, 10u), kMaxProbeInterval));
+  if (settings_.user_timeout > 0) {
+    persist_at_ = std::min(persist_at_, std::max(now + kMillisecond, progress_at_ + settings_.user_timeout));
+  }
 }
 
 void Connection::on_persist_timeout(Nanos now) {
@@ -108,7 +116,7 @@ void Connection::on_persist_timeout(Nanos now) {
     enter_closed(soft_error_ != Errno::ok ? soft_error_ : Errno::timed_out);
     return;
   }
-  persist_backoff_++;
+  if (snd_wnd_ == 0) persist_backoff_++;
   probe_due_ = true;
 }
 
@@ -123,12 +131,14 @@ void Connection::on_keepalive(Nanos now) {
   // Only an idle connection is probed (RFC 9293 3.8.4); data under way has its own timer.
   if (snd_una_ != snd_nxt_ || now - last_received_at_ < settings_.keep_idle) {
     keepalive_probes_ = 0;
-    keepalive_at_ = std::max(last_received_at_ + settings_.keep_idle, now + settings_.keep_interval);
+    keepalive_at_ = (snd_una_ != snd_nxt_ ? now : last_received_at_) + settings_.keep_idle;
     return;
   }
-  const bool too_long = settings_.user_timeout > 0 && keepalive_probes_ > 0 &&
-                        now - last_received_at_ >= settings_.keep_idle + settings_.user_timeout;
-  if (keepalive_probes_ >= settings_.keep_count || too_long) {
+  // tcp(7), TCP_USER_TIMEOUT: overrides keepalive in when to give up.
+  const bool too_long = settings_.user_timeout > 0
+                            ? keepalive_probes_ > 0 && now - last_received_at_ >= settings_.user_timeout
+                            : keepalive_probes_ >= settings_.keep_count;
+  if (too_long) {
     reset_due_ = true;
     enter_closed(soft_error_ != Errno::ok ? soft_error_ : Errno::timed_out);
     return;

@@ -46,7 +46,8 @@ struct Fixture {
     REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
     peer = ends[1];
     Pump::Hold hold(*pump);
-    auto opened = DeviceLink::open(std::make_unique<PairDevice>(ends[0], next_error), *pump, member);
+    auto opened =
+        DeviceLink::open(std::make_unique<PairDevice>(ends[0], next_error), *pump, member);
     REQUIRE(opened);
     link = std::move(*opened);
   }

@@ -5,18 +5,22 @@
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iostream>
 #include <string>
 
 namespace vpollnet::host::test {
@@ -30,31 +34,37 @@ inline void write_file(const char* path, const std::string& text) {
 }
 
 /// Root needs no user namespace; anybody else is root in one.
-inline bool enter_namespaces(int kinds) {
+inline bool enter_network_namespace() {
   const uid_t user = geteuid();
   const gid_t group = getegid();
-  if (user != 0) kinds |= CLONE_NEWUSER;
-  if (unshare(kinds) != 0) return false;
-  if ((kinds & CLONE_NEWUSER) != 0) {
+  if (unshare(CLONE_NEWNET | (user == 0 ? 0 : CLONE_NEWUSER)) != 0) return false;
+  if (user != 0) {
     write_file("/proc/self/setgroups", "deny");
     write_file("/proc/self/uid_map", "0 " + std::to_string(user) + " 1");
     write_file("/proc/self/gid_map", "0 " + std::to_string(group) + " 1");
   }
-  return true;
+  return access("/dev/net/tun", R_OK | W_OK) == 0;
 }
 
-/// Calls `body` in a child, in new namespaces (CLONE_*). What it returns is the failure; empty is
+/// capset(2): this thread may do nothing that needs privilege from here on.
+inline bool drop_privileges() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> none{};
+  return syscall(SYS_capset, &header, none.data()) == 0;
+}
+
+/// Calls `body` in a child, in a new network namespace. What it returns is the failure; empty is
 /// good. False in `permitted` if this machine does not allow it, and then nothing was run.
 template <class Body>
-std::string in_namespaces(int kinds, bool& permitted, Body body) {
+std::string in_network_namespace(bool& permitted, Body body) {
   constexpr int kNotPermitted = 77;
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return "pipe2";
+  std::fflush(nullptr);  // or the child writes it once more
+  std::cout.flush();
   const pid_t child = fork();
   if (child == 0) {
-    if (!enter_namespaces(kinds) || access("/dev/net/tun", R_OK | W_OK) != 0) {
-      _exit(kNotPermitted);
-    }
+    if (!enter_network_namespace()) _exit(kNotPermitted);
     const std::string failure = body();
     if (::write(ends[1], failure.data(), failure.size()) < 0) _exit(1);
     _exit(failure.empty() ? 0 : 1);
@@ -73,20 +83,21 @@ std::string in_namespaces(int kinds, bool& permitted, Body body) {
   return failure;
 }
 
-/// in_namespaces() with doctest's words: skipped with a message, but not where VPOLLNET_CI is set.
+/// in_network_namespace() with doctest's words: skipped with a message, but a failure where
+/// VPOLLNET_CI is 1.
 template <class Body>
-void check_in_namespaces(int kinds, Body body) {
+void check_in_network_namespace(Body body) {
   bool permitted = false;
-  const std::string failure = in_namespaces(kinds, permitted, body);
-  if (!permitted) {
-    const char* strict = std::getenv("VPOLLNET_CI");
-    if (strict != nullptr && std::string(strict) == "1") {
-      FAIL("no network namespace or no /dev/net/tun here");
-    }
-    MESSAGE("skipped: no network namespace or no /dev/net/tun here");
+  const std::string failure = in_network_namespace(permitted, body);
+  if (permitted) {
+    CHECK(failure == "");
     return;
   }
-  CHECK(failure == "");
+  const char* strict = std::getenv("VPOLLNET_CI");
+  if (strict != nullptr && std::string(strict) == "1") {
+    FAIL("no network namespace or no /dev/net/tun here");
+  }
+  MESSAGE("skipped: no network namespace or no /dev/net/tun here");
 }
 
 /// Gives the host's side of a device an IPv4 address/24 and takes it up or down.
@@ -120,8 +131,8 @@ inline bool delete_device(const char* device) {
   request.info.ifi_index = static_cast<int>(if_nametoindex(device));
   const int fd = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   std::array<char, 512> answer{};
-  const bool good = send(fd, &request, sizeof request, 0) > 0 &&
-                    recv(fd, answer.data(), answer.size(), 0) >= 20;
+  const bool good =
+      send(fd, &request, sizeof request, 0) > 0 && recv(fd, answer.data(), answer.size(), 0) >= 20;
   int error = 0;
   std::memcpy(&error, answer.data() + sizeof(nlmsghdr), sizeof error);
   ::close(fd);

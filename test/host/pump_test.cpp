@@ -3,8 +3,8 @@
 
 #include <doctest/doctest.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>

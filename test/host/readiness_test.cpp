@@ -66,6 +66,24 @@ TEST_CASE("the descriptor is closed on exec, and with its readiness") {
   CHECK(test::back_to(before));
 }
 
+TEST_CASE(
+    "a socket that is not connected yet, or had a passing error, has a descriptor that lasts") {
+  auto readiness = std::make_shared<Readiness>(kOut | socket::kHup);
+  const auto fd = readiness->fd();
+  REQUIRE(fd);
+  CHECK((kernel_events(*fd) & ~POLLHUP) == POLLOUT);
+  readiness->set(0);  // connecting
+  CHECK(kernel_events(*fd) == 0);
+  readiness->set(kOut);
+  CHECK(kernel_events(*fd) == POLLOUT);
+  readiness->set(kOut | socket::kErr);  // an ICMP error about a datagram
+  CHECK((kernel_events(*fd) & (POLLIN | POLLERR)) != 0);
+  readiness->set(kOut);
+  CHECK(kernel_events(*fd) == POLLOUT);
+  readiness->set(kIn | kOut | socket::kRdHup | socket::kHup);
+  CHECK(kernel_events(*fd) == (POLLIN | POLLOUT | POLLRDHUP | POLLHUP));
+}
+
 TEST_CASE("K02: a descriptor that the user closed is never told about its old socket") {
   const Holdings before;
   auto old = std::make_shared<Readiness>(0u);

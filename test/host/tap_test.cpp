@@ -15,9 +15,9 @@
 
 using namespace vpollnet;
 using namespace vpollnet::host;
-using test::check_in_namespaces;
+using test::check_in_network_namespace;
 
-#define EXPECT(condition) \
+#define EXPECT(condition)                                                                          \
   if (!(condition)) return std::string(#condition)
 
 namespace {
@@ -96,7 +96,8 @@ std::string echo_through_kernel(Network& network, std::size_t total) {
       for (std::size_t i = 0; i < buffer.size(); i++) {
         buffer[i] = static_cast<std::uint8_t>((sent + i) % 251);
       }
-      const auto step = client.send(std::span(buffer).first(std::min(buffer.size(), total - sent)), 0);
+      const auto step =
+          client.send(std::span(buffer).first(std::min(buffer.size(), total - sent)), 0);
       if (!step && step.error() != Errno::again) return finish("send");
       if (step) sent += *step;
     }
@@ -114,7 +115,7 @@ std::string echo_through_kernel(Network& network, std::size_t total) {
 }  // namespace
 
 TEST_CASE("a frame of the kernel comes out of a TAP with its checksum still to be done") {
-  check_in_namespaces(CLONE_NEWNET, [] {
+  check_in_network_namespace([] {
     Failure failure;
     BlockPool pool;
     auto tap = Tap::open("tap0", Tap::Mode::ethernet, true, failure);
@@ -151,7 +152,7 @@ TEST_CASE("a TAP that cannot be opened says what to do") {
   CHECK(failure.error == Errno::invalid);
   CHECK(Tap::open("tap%d", Tap::Mode::ethernet, true, failure) == nullptr);
   CHECK(failure.error == Errno::invalid);
-  check_in_namespaces(CLONE_NEWNET, [] {
+  check_in_network_namespace([] {
     Failure why;
     auto tap = Tap::open("tap0", Tap::Mode::ethernet, true, why);
     EXPECT(tap != nullptr);
@@ -162,9 +163,9 @@ TEST_CASE("a TAP that cannot be opened says what to do") {
     EXPECT(why.error == Errno::invalid);
     return std::string();
   });
-  // In a user namespace alone, the network is somebody else's.
-  check_in_namespaces(CLONE_NEWUSER, [] {
+  check_in_network_namespace([] {
     Failure why;
+    EXPECT(test::drop_privileges());
     EXPECT(Tap::open("vpollnet0", Tap::Mode::ethernet, true, why) == nullptr);
     EXPECT(why.error == Errno::not_permitted);
     EXPECT(why.detail.find("ip tuntap add dev vpollnet0 mode tap") != std::string::npos);
@@ -172,8 +173,9 @@ TEST_CASE("a TAP that cannot be opened says what to do") {
   });
 }
 
-TEST_CASE("a device that is down loses frames and keeps its link; one that is deleted is reported") {
-  check_in_namespaces(CLONE_NEWNET, [] {
+TEST_CASE(
+    "a device that is down loses frames and keeps its link; one that is deleted is reported") {
+  check_in_network_namespace([] {
     auto network = Network::open(Pump::create());
     InterfaceId id = 0;
     EXPECT(!network->add_link(link("tap://tap0"), id));
@@ -202,7 +204,7 @@ TEST_CASE("a device that is down loses frames and keeps its link; one that is de
 TEST_CASE("a network on a TAP speaks UDP and TCP with the kernel") {
   for (const bool offloads : {true, false}) {
     CAPTURE(offloads);
-    check_in_namespaces(CLONE_NEWNET, [offloads] {
+    check_in_network_namespace([offloads] {
       auto network = Network::open(Pump::create());
       InterfaceId id = 0;
       LinkSpec spec = link("tap://tap0");
@@ -229,7 +231,7 @@ TEST_CASE("a network on a TAP speaks UDP and TCP with the kernel") {
 }
 
 TEST_CASE("a network on a TUN speaks TCP with the kernel") {
-  check_in_namespaces(CLONE_NEWNET, [] {
+  check_in_network_namespace([] {
     auto network = Network::open(Pump::create());
     InterfaceId id = 0;
     EXPECT(!network->add_link(link("tun://tun0"), id));

@@ -139,7 +139,9 @@ describe.each(settings)('on $name', ({ device, mode, offloads }) => {
       datagram.connect({ host: kernel, port: 9 });
       datagram.send('anyone?');
       expect((await ready(datagram, POLLIN)) & POLLERR).toBe(POLLERR);
-      expect(() => datagram.recv(Buffer.alloc(1))).toThrow(expect.objectContaining({ code: 'ECONNREFUSED' }));
+      expect(() => datagram.recv(Buffer.alloc(1))).toThrow(
+        expect.objectContaining({ code: 'ECONNREFUSED' }),
+      );
       datagram.close();
     });
 
@@ -164,7 +166,9 @@ describe.each(settings)('on $name', ({ device, mode, offloads }) => {
       const server = await kernelServer(kernel, (socket) => socket.resetAndDestroy());
       const socket = await connect(stack, kernel, server.port);
       expect((await ready(socket, POLLIN)) & (POLLERR | POLLHUP)).toBe(POLLERR | POLLHUP);
-      expect(() => socket.recv(Buffer.alloc(1))).toThrow(expect.objectContaining({ code: 'ECONNRESET' }));
+      expect(() => socket.recv(Buffer.alloc(1))).toThrow(
+        expect.objectContaining({ code: 'ECONNRESET' }),
+      );
       socket.close();
       await server.close();
 

@@ -51,7 +51,13 @@ export function removeDevice(name: string): void {
 export function openStack(url: string, offloads = true): Promise<Stack> {
   return Stack.open({
     links: [
-      { url, offloads, dad: false, addresses: [`${stack4}/24`, `${stack6}/64`], gateways: [kernel4] },
+      {
+        url,
+        offloads,
+        dad: false,
+        addresses: [`${stack4}/24`, `${stack6}/64`],
+        gateways: [kernel4],
+      },
     ],
   });
 }
@@ -80,7 +86,11 @@ export async function kernelServer(
 }
 
 /** Waits until the socket has one of `events`; which. */
-export async function ready(socket: { fd: number }, events: number, timeoutMs = 10_000): Promise<number> {
+export async function ready(
+  socket: { fd: number },
+  events: number,
+  timeoutMs = 10_000,
+): Promise<number> {
   const fds = [{ fd: socket.fd, events, revents: 0 }];
   if ((await pollAsync(fds, timeoutMs)) === 0) throw new Error('nothing came in time');
   return fds[0]?.revents ?? 0;
@@ -104,7 +114,10 @@ export async function sendAll(socket: TcpSocket, data: Uint8Array): Promise<void
 }
 
 /** What comes until the end of the stream: each piece to `take`. */
-export async function receiveAll(socket: TcpSocket, take: (piece: Buffer) => void): Promise<number> {
+export async function receiveAll(
+  socket: TcpSocket,
+  take: (piece: Buffer) => void,
+): Promise<number> {
   const buffer = Buffer.allocUnsafe(256 * 1024);
   for (let total = 0; ; ) {
     const got = socket.recv(buffer);

@@ -105,6 +105,7 @@ describe('imports', () => {
     ['ts/net/server.ts', "import { x } from '../addon.js';"],
     ['ts/stack.ts', "import net from 'node:net';"],
     ['examples/terminal.ts', "import { Stack } from 'vpollnet';"],
+    ['examples/terminal.ts', "import { LineHost } from './line-host.js';"],
     ['test/ts/stack.test.ts', "import { Stack } from '../../examples/terminal.js';"],
   ])('%s: %s', (file, text) => {
     expect(checkImports(file, text)).toEqual([]);

@@ -289,9 +289,12 @@ test('a MAC that is on the cable already is EADDRINUSE', async () => {
   });
 });
 
-test('a TAP that is not there or not allowed is an error that says what to do', async () => {
-  const error = await Stack.open({ links: [{ url: 'tap://no/such/tap' }] }).catch((e) => e);
-  expect(error).toBeInstanceOf(Error);
-  expect(error.code).toMatch(/^E/);
-  expect(error.message).toContain('tap://no/such/tap');
-});
+test.each(['tap://no/such/tap', 'tun://', 'tap://a-name-that-is-too-long'])(
+  'a device name that Linux does not take is ERR_INVALID_ARG_VALUE: %s',
+  async (url) => {
+    await expect(Stack.open({ links: [{ url }] })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: expect.stringMatching(/is no device name: 1 to 15 characters.*Received 't[au][pn]:/),
+    });
+  },
+);

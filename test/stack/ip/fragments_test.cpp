@@ -257,6 +257,19 @@ TEST_CASE("[F04] a flood stays within its caps, and a whole datagram gets throug
   }
 }
 
+TEST_CASE("[F04] one datagram alone cannot pass the cap either") {
+  for (const Family family : kFamilies) {
+    Bench bench({.bytes = 8 * 1024, .datagrams = 32, .per_datagram = 256});
+    int refused = 0;
+    for (std::uint16_t i = 0; i < 20; i++) {
+      const auto offset = static_cast<std::uint16_t>(i * 1024);
+      refused += bench.fragment(family, offset, true, Bytes(1024)).dropped == Drop::memory_budget;
+      CHECK(bench.fragments.bytes() <= 8 * 1024);
+    }
+    CHECK(refused == 14);
+  }
+}
+
 TEST_CASE("[F04] small fragments do not hold on to large blocks") {
   Bench bench;
   for (std::uint16_t i = 0; i < 100; i++) {

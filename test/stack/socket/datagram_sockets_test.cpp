@@ -208,6 +208,16 @@ TEST_CASE("[U03] a flood fills one queue to its limit and no other") {
   CHECK(bench.dropped(Drop::udp_no_socket) == 1);
 }
 
+TEST_CASE("[U03] payload is counted against the receive buffer") {
+  DatagramBench bench;
+  Socket* socket = bench.bound(at("10.0.0.1", 5000));
+  socket->set_option(Option::receive_buffer, 10000, 0);
+  for (int i = 0; i < 3; i++) bench.arrive(kPeer, at("10.0.0.1", 5000), std::string(4000, 'x'));
+  CHECK(bench.dropped(Drop::udp_queue_full) == 1);
+  bench.read(socket);
+  CHECK(bench.arrive(kPeer, at("10.0.0.1", 5000), "y") == Delivery::delivered);
+}
+
 TEST_CASE("[U03] empty datagrams are bounded too, and an empty queue takes a large one") {
   DatagramBench bench;
   Socket* socket = bench.bound(at("10.0.0.1", 5000));
@@ -247,6 +257,19 @@ TEST_CASE("a datagram for a group goes to each socket that matches") {
   CHECK(bench.read(group) == "all");
   CHECK(bench.read(unicast) == kAgain);
   CHECK(bench.arrive(kPeer, at("224.0.0.1", 5001)) == Delivery::no_socket);
+}
+
+TEST_CASE("a socket bound to a group and connected hears the group from its peer alone") {
+  DatagramBench bench;
+  Socket* socket = bench.bound(at("224.0.0.1", 5000));
+  REQUIRE(socket->connect(kPeer, 0) == Errno::ok);
+  const Endpoint group = at("224.0.0.1", 5000);
+  CHECK(bench.arrive(at("10.0.0.2", 4001), group) == Delivery::no_socket);
+  CHECK(bench.arrive(at("10.0.0.3", 4000), group) == Delivery::no_socket);
+  CHECK(bench.arrive(kPeer, group, "news") == Delivery::delivered);
+  CHECK(bench.read(socket) == "news");
+  CHECK(socket->send(bytes_of("thanks"), 0, 0));
+  CHECK(bench.net.sent.back().meta.source == bench.net.v4);
 }
 
 TEST_CASE("broadcasts need permission, and groups have a hop limit of their own") {

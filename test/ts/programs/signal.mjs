@@ -16,7 +16,8 @@ process.on('SIGUSR2', (signal) => {
 const waits = { poll: () => poll([{ fd, events: POLLIN }]), select: () => select({ read: [fd] }) };
 for (const [name, wait] of Object.entries(waits)) {
   seen = '';
-  spawn('sh', ['-c', `sleep 0.2; kill -USR2 ${process.pid}`]);
+  // More than once, as the first may come before the wait.
+  const sender = spawn('sh', ['-c', `while sleep 0.3; do kill -USR2 ${process.pid}; done`]);
   for (;;) {
     try {
       wait();
@@ -24,9 +25,10 @@ for (const [name, wait] of Object.entries(waits)) {
       // Twice: the first may only end the turn at hand.
       await turn();
       await turn();
-      // The child's own end may come before, as SIGCHLD.
+      // The end of the sender before may have come, as SIGCHLD.
       if (seen === '') continue;
       console.log(name, error.code, seen);
+      sender.kill();
       break;
     }
   }
