@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The host kernel's end of a measurement: a small TCP program with nothing in its way.
 //
-//   bench_peer sink   ADDRESS PORT          accept one connection after the other, read it to its end
-//   bench_peer source ADDRESS PORT BYTES    accept, send BYTES, close
-//   bench_peer echo   ADDRESS PORT          accept, send back what comes
-//   bench_peer bulk   ADDRESS PORT BYTES    connect, send BYTES, wait for the end; print seconds
-//   bench_peer rtt    ADDRESS PORT COUNT    connect, exchange one byte COUNT times; print seconds
+//   bench_peer sink   ADDRESS PORT          accept one connection after the other, read it to its
+//   end bench_peer source ADDRESS PORT BYTES    accept, send BYTES, close bench_peer echo   ADDRESS
+//   PORT          accept, send back what comes bench_peer bulk   ADDRESS PORT BYTES    connect,
+//   send BYTES, wait for the end; print seconds bench_peer rtt    ADDRESS PORT COUNT    connect,
+//   exchange one byte COUNT times; print seconds
 //
 // Servers print "ready" when they listen, and end with their standard input.
 #include <arpa/inet.h>
@@ -22,7 +22,7 @@
 
 static char buffer[1 << 17];
 
-static void die(const char *what) {
+static void die(const char* what) {
   fprintf(stderr, "bench_peer: %s: %s\n", what, strerror(errno));
   exit(1);
 }
@@ -65,7 +65,7 @@ static void serve(int fd, char mode, long long bytes) {
   close(fd);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc < 4) {
     fprintf(stderr, "usage: bench_peer sink|source|echo|bulk|rtt ADDRESS PORT [BYTES or COUNT]\n");
     return 2;
@@ -76,7 +76,7 @@ int main(int argc, char **argv) {
   const int fd = tcp_socket();
 
   if (strcmp(argv[1], "bulk") == 0 || strcmp(argv[1], "rtt") == 0) {
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) die("connect");
+    if (connect(fd, (struct sockaddr*)&address, sizeof address) < 0) die("connect");
     const double begin = now();
     if (argv[1][0] == 'b') {
       send_all(fd, amount);
@@ -94,7 +94,7 @@ int main(int argc, char **argv) {
   }
 
   const char mode = strcmp(argv[1], "echo") == 0 ? 'e' : strcmp(argv[1], "source") == 0 ? 's' : 'r';
-  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) die("bind");
+  if (bind(fd, (struct sockaddr*)&address, sizeof address) < 0) die("bind");
   if (listen(fd, 16) < 0) die("listen");
   printf("ready\n");
   fflush(stdout);

@@ -63,7 +63,8 @@ int main(void) {
   for (int i = 0; i < kRounds; i++) {
     const double ours = vpoll_round(vpoll);
     const double theirs = eventfd_round(event);
-    printf("{\"backend\":\"%s\",\"value\":%.1f,\"against\":%.1f}\n", vpoll_backend(vpoll), ours, theirs);
+    printf("{\"backend\":\"%s\",\"value\":%.1f,\"against\":%.1f}\n", vpoll_backend(vpoll), ours,
+           theirs);
   }
   vpoll_close(vpoll);
   close(event);

@@ -37,7 +37,7 @@ struct InterfaceConfig {
   MacAddress mac;            ///< unicast and not zero, for ethernet
   std::uint32_t mtu = 1500;  ///< largest IP packet in bytes: 68..65535; IPv6 is off below 1280
   Offloads offloads;
-  bool ipv6 = true;          ///< gives the interface a link-local address (RFC 4862 5.3, RFC 7217)
+  bool ipv6 = true;  ///< gives the interface a link-local address (RFC 4862 5.3, RFC 7217)
   unsigned dad_transmits = 1;  ///< DupAddrDetectTransmits (RFC 4862 5.1); 0 turns detection off
 };
 
@@ -107,7 +107,8 @@ class Stack {
   Errno add_route(const RouteConfig& route);
   Errno remove_route(const RouteConfig& route);
 
-  /// A frame from the link of `id`. Everything that it sets off, replies included, is done on return.
+  /// A frame from the link of `id`. Everything that it sets off, replies included, is done on
+  /// return.
   void receive(InterfaceId id, Packet&& frame, Nanos now);
   /// Runs timers that are due and packets on the loopback interface.
   void advance(Nanos now);

@@ -60,6 +60,8 @@ export interface NativeInterface {
 }
 
 export interface NativeNetwork {
+  /** [errno, message] if it could not be opened; then nothing else may be called. */
+  failure?: [number, string];
   /** The interface's id, or [errno, syscall, detail]. */
   addLink(
     url: string,

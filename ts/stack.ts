@@ -32,6 +32,12 @@ import { TcpSocket } from './tcp-socket.js';
 
 const { EADDRINUSE, EINVAL, ENODEV } = constants.errno;
 
+/** Whether somebody waits for an address: not for the link-local one that each interface makes itself. */
+function isAsked({ address }: AddressInfo, configured: readonly string[]): boolean {
+  const linkLocal = /^fe[89ab]/i;
+  return !linkLocal.test(address) || configured.some((cidr) => linkLocal.test(cidr));
+}
+
 export interface StackOptions {
   /** In the order of their interfaces: 'eth0', 'eth1', ... */
   links?: readonly LinkOptions[];
@@ -91,7 +97,12 @@ export class Stack extends EventEmitter<StackEvents> {
     const checked = checkArray(links, 'options.links').map((link, i) =>
       checkLink(link, `options.links[${i}]`),
     );
-    const stack = new Stack(new native.NativeNetwork(limit), illegal);
+    const network = new native.NativeNetwork(limit);
+    if (network.failure !== undefined) {
+      const [errno, detail] = network.failure;
+      throw new NetworkError('open', errno, { detail });
+    }
+    const stack = new Stack(network, illegal);
     openStacks.add(stack);
     if (!closesAtExit) {
       closesAtExit = true;
@@ -104,7 +115,9 @@ export class Stack extends EventEmitter<StackEvents> {
       for (const [i, link] of checked.entries()) {
         urls.set(stack.#openLink(link, `options.links[${i}]`), link.url);
       }
-      await stack.#addressesUsable((address) => urls.has(address.id), urls, 'open');
+      const configured = checked.flatMap((link) => link.addresses);
+      const mine = (address: AddressInfo) => urls.has(address.id) && isAsked(address, configured);
+      await stack.#addressesUsable(mine, urls, 'open');
       return stack;
     } catch (error) {
       stack.#closeNow();
@@ -119,7 +132,8 @@ export class Stack extends EventEmitter<StackEvents> {
     const id = this.#openLink(link, 'options');
     try {
       const urls = new Map([[id, link.url]]);
-      await this.#addressesUsable((address) => address.id === id, urls, 'addLink');
+      const mine = (address: AddressInfo) => address.id === id && isAsked(address, link.addresses);
+      await this.#addressesUsable(mine, urls, 'addLink');
     } catch (error) {
       if (!this.#closed) this.#network.removeLink(id);
       throw error;

@@ -35,13 +35,16 @@ void FairLock::lock_slowly() {
   turns_.notify_all();
 }
 
-void FairLock::unlock_for_others() {
+FairLock::Mark FairLock::unlock_marked() {
   // Both are read with the lock held: whoever is counted as waiting has yet to add its turn.
-  const std::uint32_t turn = turns_.load();
-  const bool wait = waiting_.load() != 0;
+  const Mark mark{.turns = turns_.load(), .waited_for = waiting_.load() != 0};
   passed_over_ = 0;
   mutex_.unlock();
-  if (wait) turns_.wait(turn);
+  return mark;
+}
+
+void FairLock::give_way(const Mark& mark) {
+  if (mark.waited_for) turns_.wait(mark.turns);
 }
 
 }  // namespace vpollnet::host

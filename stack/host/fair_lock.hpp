@@ -19,16 +19,22 @@ class FairLock {
   }
 
   void unlock() {
-    const bool step_back = somebody_waits() && ++passed_over_ >= kPatience;
-    if (step_back) {
-      unlock_for_others();
+    if (somebody_waits() && ++passed_over_ >= kPatience) {
+      give_way(unlock_marked());
     } else {
       mutex_.unlock();
     }
   }
 
-  /// Unlocks. If others wait, returns when one of them has got the lock.
-  void unlock_for_others();
+  /// What unlock_marked() saw.
+  struct Mark {
+    std::uint32_t turns;
+    bool waited_for;
+  };
+  /// Unlocks. The thread should give_way() before it locks again.
+  [[nodiscard]] Mark unlock_marked();
+  /// If others waited at `mark`, returns when one of them has got the lock since.
+  void give_way(const Mark& mark);
 
   bool somebody_waits() const { return waiting_.load(std::memory_order_relaxed) != 0; }
 

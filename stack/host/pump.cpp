@@ -180,6 +180,10 @@ bool Pump::work(Nanos now) {
   return left;
 }
 
+void Pump::wake(const std::vector<std::shared_ptr<Wakeable>>& all) {
+  for (const std::shared_ptr<Wakeable>& who : all) who->wake();
+}
+
 void Pump::loop() {
   std::array<epoll_event, 64> events;
   while (!stopping_) {
@@ -199,7 +203,10 @@ void Pump::loop() {
       }
       left = work(now);
       if (!left) arm(timers_.next());
-      lock_.unlock_for_others();
+      const auto wakes = std::exchange(wakes_, {});
+      const FairLock::Mark mark = lock_.unlock_marked();
+      wake(wakes);
+      lock_.give_way(mark);
     } while (left && !stopping_);
   }
   if (delete_self_) delete this;
@@ -212,7 +219,10 @@ Pump::Hold::Hold(Pump& pump) : pump_(pump) {
 
 void Pump::Hold::release() {
   pump_.arm(pump_.work(now_) ? kAtOnce : pump_.timers_.next());
+  // Mostly empty, and then nothing is allocated.
+  const auto wakes = std::exchange(pump_.wakes_, {});
   pump_.lock_.unlock();
+  wake(wakes);
 }
 
 }  // namespace vpollnet::host

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "host/fair_lock.hpp"
@@ -55,6 +56,14 @@ class HoldEnd {
  private:
   friend class Pump;
   std::size_t place_ = SIZE_MAX;  ///< in the pump's list; SIZE_MAX when not on it
+};
+
+/// Somebody to be woken when a hold is over: a thread woken earlier would only wait for the lock.
+class Wakeable {
+ public:
+  virtual ~Wakeable() = default;
+  /// Without the lock.
+  virtual void wake() = 0;
 };
 
 /// A descriptor's owner.
@@ -107,6 +116,8 @@ class Pump {
   /// Takes it off the list. Before it is destroyed.
   void forget(HoldEnd& item);
 
+  void wake_after_hold(std::shared_ptr<Wakeable> who) { wakes_.push_back(std::move(who)); }
+
   using SourceId = std::uint64_t;
   /// Watches `fd` for EPOLL* `events`, level-triggered. `source` must outlive the unwatch().
   Result<SourceId> watch(PumpSource& source, int fd, std::uint32_t events);
@@ -127,6 +138,8 @@ class Pump {
   bool work(Nanos now);
   bool run_members(Nanos now);
   void arm(Nanos deadline);
+  /// After the hold.
+  static void wake(const std::vector<std::shared_ptr<Wakeable>>& all);
   void loop();
 
   FairLock lock_;
@@ -136,6 +149,7 @@ class Pump {
   PumpMember* last_touched_ = nullptr;
   TimerQueue<PumpMember, &PumpMember::timer_> timers_;
   std::vector<HoldEnd*> hold_ends_;
+  std::vector<std::shared_ptr<Wakeable>> wakes_;
   std::vector<SourceSlot> sources_;
   Nanos armed_ = kNever;  ///< what the timer descriptor is set to, or was until it fired
   int epoll_fd_ = -1;

@@ -91,13 +91,13 @@ std::uint32_t Readiness::matching(std::uint32_t events) const {
   return with_aliases(mask()) & (events | POLLERR | POLLHUP | POLLNVAL);
 }
 
-void Readiness::set(std::uint32_t mask) {
+bool Readiness::set(std::uint32_t mask) {
   const std::uint32_t old = mask_.load(std::memory_order_relaxed);
-  if (old == mask || (old & kInvalid) != 0) return;
+  if (old == mask || (old & kInvalid) != 0) return false;
   // Sequentially consistent, as is waited_for_: either we see the waiter, or it sees the mask.
   mask_.store(mask);
   if (fd_.load(std::memory_order_relaxed) >= 0) push(mask);
-  if (waited_for_.load()) wake(mask);
+  return waited_for_.load();
 }
 
 void Readiness::push(std::uint32_t mask) {
@@ -109,9 +109,9 @@ void Readiness::push(std::uint32_t mask) {
                 [fd](std::uint32_t events) { return vpoll_ctl(fd, VPOLL_CTL_SETEVENTS, events); });
 }
 
-void Readiness::wake(std::uint32_t mask) {
+void Readiness::wake() {
   const std::lock_guard guard(waiters_mutex_);
-  const std::uint32_t found = with_aliases(mask);
+  const std::uint32_t found = with_aliases(mask());
   for (Waiter* waiter = waiters_; waiter != nullptr; waiter = waiter->next) {
     if ((found & (waiter->events | POLLERR | POLLHUP | POLLNVAL)) != 0) waiter->watcher->wake();
   }
@@ -155,7 +155,7 @@ void Readiness::close() {
       vpoll_close(fd);
     }
   }
-  if (waited_for_.load()) wake(kInvalid);
+  if (waited_for_.load()) wake();
 }
 
 void Readiness::add(Waiter& waiter) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 
+#include "host/pump.hpp"
 #include "socket/readiness.hpp"
 #include "util/result.hpp"
 
@@ -46,12 +47,12 @@ struct Waiter {
 };
 
 /// set(), fd() and close() come with the pump's lock held; the rest from any thread, without it.
-class Readiness : public std::enable_shared_from_this<Readiness> {
+class Readiness final : public Wakeable, public std::enable_shared_from_this<Readiness> {
  public:
   static constexpr std::uint32_t kInvalid = 0x20;  ///< POLLNVAL
 
   explicit Readiness(std::uint32_t mask) : mask_(mask) {}
-  ~Readiness() { close(); }
+  ~Readiness() override { close(); }
   Readiness(const Readiness&) = delete;
   Readiness& operator=(const Readiness&) = delete;
 
@@ -60,8 +61,11 @@ class Readiness : public std::enable_shared_from_this<Readiness> {
   /// What poll(2) would return for `events`.
   std::uint32_t matching(std::uint32_t events) const;
 
-  /// A new mask: told to the descriptor and to who waits. Nothing after close().
-  void set(std::uint32_t mask);
+  /// A new mask: told to the descriptor, and true if there are waiters, for whom wake() is to be
+  /// called. Nothing after close().
+  bool set(std::uint32_t mask);
+  /// Wakes the waiters that the mask has something for. From any thread, without the pump's lock.
+  void wake() override;
   /// The vpoll descriptor, made at the first call. Errors of vpoll_create; EBADF once closed, and
   /// when somebody else has closed the descriptor behind our back and its number serves another.
   Result<int> fd();
@@ -91,7 +95,6 @@ class Readiness : public std::enable_shared_from_this<Readiness> {
   static constexpr int kLostFd = -2;
 
   void push(std::uint32_t mask);
-  void wake(std::uint32_t mask);
 
   std::atomic<std::uint32_t> mask_;
   std::atomic<int> fd_{kNoFd};  ///< written under the table's lock

@@ -128,6 +128,8 @@ void SocketHandleImplementation::on_readiness(socket::Socket&, std::uint32_t) {
   network_->pump().at_hold_end(*this);
 }
 
-void SocketHandleImplementation::on_hold_end() { readiness_->set(socket_->readiness()); }
+void SocketHandleImplementation::on_hold_end() {
+  if (readiness_->set(socket_->readiness())) network_->pump().wake_after_hold(readiness_);
+}
 
 }  // namespace vpollnet::host

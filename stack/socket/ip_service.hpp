@@ -19,12 +19,12 @@ enum Protocol : std::uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kIcmpv6 = 58 };
 
 /// How to reach a destination.
 struct Path {
-  IpAddress source;                      ///< what to put in the source field
-  InterfaceId interface = kAnyInterface; ///< where it goes out
-  std::uint32_t mtu = 0;                 ///< largest IP packet in bytes, path MTU discovery included
-  bool segmentation = false;             ///< large TCP packets (gso_size) are cut up on the way out
-  bool broadcast = false;                ///< the destination is a broadcast address of the interface
-  IpAddress next_hop{};                  ///< a gateway or the destination; none: to ourselves
+  IpAddress source;                       ///< what to put in the source field
+  InterfaceId interface = kAnyInterface;  ///< where it goes out
+  std::uint32_t mtu = 0;      ///< largest IP packet in bytes, path MTU discovery included
+  bool segmentation = false;  ///< large TCP packets (gso_size) are cut up on the way out
+  bool broadcast = false;     ///< the destination is a broadcast address of the interface
+  IpAddress next_hop{};       ///< a gateway or the destination; none: to ourselves
 };
 
 /// The header fields of a packet, received or to be sent.
@@ -35,18 +35,18 @@ struct IpMeta {
   std::uint8_t protocol = 0;
   std::uint8_t hop_limit = 64;
   std::uint8_t traffic_class = 0;
-  bool dont_fragment = false;    ///< out: IPv4 DF, and no fragmenting at the source for IPv6
-  bool to_group = false;         ///< in: the destination was broadcast or multicast (IP or link)
+  bool dont_fragment = false;  ///< out: IPv4 DF, and no fragmenting at the source for IPv6
+  bool to_group = false;       ///< in: the destination was broadcast or multicast (IP or link)
 };
 
 /// An ICMP or ICMPv6 error about a packet that this stack sent, already checked for its own form.
 struct IcmpError {
-  Errno error = Errno::ok;         ///< the errno of RFC 1122 4.2.3.9's table as Linux has it
-  bool hard = false;               ///< protocol or port unreachable, administratively prohibited
-  bool too_big = false;            ///< Fragmentation Needed or Packet Too Big; `mtu` is set, floored
+  Errno error = Errno::ok;  ///< the errno of RFC 1122 4.2.3.9's table as Linux has it
+  bool hard = false;        ///< protocol or port unreachable, administratively prohibited
+  bool too_big = false;     ///< Fragmentation Needed or Packet Too Big; `mtu` is set, floored
   std::uint32_t mtu = 0;
-  IpAddress source;                ///< of the quoted packet: ours
-  IpAddress destination;           ///< of the quoted packet: the peer
+  IpAddress source;       ///< of the quoted packet: ours
+  IpAddress destination;  ///< of the quoted packet: the peer
   InterfaceId interface = kAnyInterface;
   std::uint8_t protocol = 0;
   std::span<const std::uint8_t> transport;  ///< the quoted bytes behind the IP header, at least 8
@@ -63,7 +63,8 @@ class IpService {
   /// as long as this number stays.
   virtual std::uint64_t path_generation() const = 0;
   /// Puts an IP header before `transport` and sends it on its way. The transport checksum is in
-  /// the packet already, or ChecksumState::partial. EMSGSIZE with `dont_fragment`, ENETUNREACH, ENOBUFS.
+  /// the packet already, or ChecksumState::partial. EMSGSIZE with `dont_fragment`, ENETUNREACH,
+  /// ENOBUFS.
   virtual Errno send_ip(const IpMeta& meta, Packet&& transport, Nanos now) = 0;
   /// The same for a caller who keeps the Path of find_path: no lookup.
   virtual Errno send_ip(const IpMeta& meta, const Path& path, Packet&& transport, Nanos now) = 0;

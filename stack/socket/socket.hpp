@@ -23,32 +23,32 @@ enum class Shutdown : std::uint8_t { read, write, both };
 
 /// Settable and readable numbers of a socket. Booleans are 0 and 1. After each: who has it.
 enum class Option : std::uint8_t {
-  reuse_address,       ///< SO_REUSEADDR; all
-  broadcast,           ///< SO_BROADCAST; udp. Without it, sending to a broadcast address is EACCES
-  keep_alive,          ///< SO_KEEPALIVE; tcp
-  keep_idle,           ///< TCP_KEEPIDLE, seconds, default 7200 (RFC 9293 MUST-28); tcp
-  keep_interval,       ///< TCP_KEEPINTVL, seconds, default 75; tcp
-  keep_count,          ///< TCP_KEEPCNT, default 9; tcp
-  linger,              ///< SO_LINGER: seconds, or -1 for off; tcp. 0: close sends RST
-  no_delay,            ///< TCP_NODELAY; tcp
-  quick_ack,           ///< TCP_QUICKACK, stays set until cleared; tcp
-  cork,                ///< TCP_CORK; tcp
-  max_segment,         ///< TCP_MAXSEG, bytes, 88..65495; settable before connect; tcp
-  user_timeout,        ///< TCP_USER_TIMEOUT, milliseconds, 0 is the default of RFC 9293 3.8.3; tcp
-  oob_inline,          ///< SO_OOBINLINE; tcp
-  send_buffer,         ///< SO_SNDBUF, bytes of data; all
-  receive_buffer,      ///< SO_RCVBUF, bytes of data; all
-  hop_limit,           ///< IP_TTL and IPV6_UNICAST_HOPS, 1..255; all
-  multicast_hop_limit, ///< IP_MULTICAST_TTL, 0..255; udp, ping
-  traffic_class,       ///< IP_TOS and IPV6_TCLASS, 0..255; all
-  ipv6_only,           ///< IPV6_V6ONLY; all, before bind
-  dont_fragment,       ///< IP_MTU_DISCOVER as on or off; udp, ping. tcp always has it on
-  bind_interface,      ///< SO_BINDTODEVICE by InterfaceId, 0 is none; all
-  error,               ///< SO_ERROR, read only: the pending errno, cleared by reading; all
-  type,                ///< SO_TYPE, read only: the Type; all
-  listening,           ///< SO_ACCEPTCONN, read only; tcp
-  unsent,              ///< SIOCOUTQ, read only: bytes not yet acknowledged; tcp
-  unread,              ///< FIONREAD, read only: bytes that receive would return; all
+  reuse_address,        ///< SO_REUSEADDR; all
+  broadcast,            ///< SO_BROADCAST; udp. Without it, sending to a broadcast address is EACCES
+  keep_alive,           ///< SO_KEEPALIVE; tcp
+  keep_idle,            ///< TCP_KEEPIDLE, seconds, default 7200 (RFC 9293 MUST-28); tcp
+  keep_interval,        ///< TCP_KEEPINTVL, seconds, default 75; tcp
+  keep_count,           ///< TCP_KEEPCNT, default 9; tcp
+  linger,               ///< SO_LINGER: seconds, or -1 for off; tcp. 0: close sends RST
+  no_delay,             ///< TCP_NODELAY; tcp
+  quick_ack,            ///< TCP_QUICKACK, stays set until cleared; tcp
+  cork,                 ///< TCP_CORK; tcp
+  max_segment,          ///< TCP_MAXSEG, bytes, 88..65495; settable before connect; tcp
+  user_timeout,         ///< TCP_USER_TIMEOUT, milliseconds, 0 is the default of RFC 9293 3.8.3; tcp
+  oob_inline,           ///< SO_OOBINLINE; tcp
+  send_buffer,          ///< SO_SNDBUF, bytes of data; all
+  receive_buffer,       ///< SO_RCVBUF, bytes of data; all
+  hop_limit,            ///< IP_TTL and IPV6_UNICAST_HOPS, 1..255; all
+  multicast_hop_limit,  ///< IP_MULTICAST_TTL, 0..255; udp, ping
+  traffic_class,        ///< IP_TOS and IPV6_TCLASS, 0..255; all
+  ipv6_only,            ///< IPV6_V6ONLY; all, before bind
+  dont_fragment,        ///< IP_MTU_DISCOVER as on or off; udp, ping. tcp always has it on
+  bind_interface,       ///< SO_BINDTODEVICE by InterfaceId, 0 is none; all
+  error,                ///< SO_ERROR, read only: the pending errno, cleared by reading; all
+  type,                 ///< SO_TYPE, read only: the Type; all
+  listening,            ///< SO_ACCEPTCONN, read only; tcp
+  unsent,               ///< SIOCOUTQ, read only: bytes not yet acknowledged; tcp
+  unread,               ///< FIONREAD, read only: bytes that receive would return; all
 };
 
 /// Flags of the receive calls.
@@ -75,7 +75,8 @@ struct Received {
 /// good until close(), or until the table (the stack) is destroyed.
 ///
 /// Family: a socket has none until it is bound or connected. Bound to "::" a socket takes IPv4 too,
-/// unless Option::ipv6_only is set; bound to Family::none it takes both; peers are shown with their true family.
+/// unless Option::ipv6_only is set; bound to Family::none it takes both; peers are shown with their
+/// true family.
 class Socket {
  public:
   Socket(const Socket&) = delete;
@@ -95,12 +96,14 @@ class Socket {
   virtual Result<Socket*> accept(Nanos now) = 0;
 
   /// send(2): how many bytes were taken; at least 1, or EAGAIN. EPIPE after shutdown.
-  virtual Result<std::size_t> send(std::span<const std::uint8_t> data, std::uint32_t flags, Nanos now) = 0;
+  virtual Result<std::size_t> send(std::span<const std::uint8_t> data, std::uint32_t flags,
+                                   Nanos now) = 0;
   /// sendto(2) for udp and ping. EMSGSIZE, EDESTADDRREQ, EACCES, ENETUNREACH.
-  virtual Result<std::size_t> send_to(std::span<const std::uint8_t> data, const Endpoint& to, std::uint32_t flags,
-                                      Nanos now) = 0;
+  virtual Result<std::size_t> send_to(std::span<const std::uint8_t> data, const Endpoint& to,
+                                      std::uint32_t flags, Nanos now) = 0;
   /// recvfrom(2). `copied` 0 with tcp and a non-empty buffer is the end of the stream.
-  virtual Result<Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags, Nanos now) = 0;
+  virtual Result<Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags,
+                                   Nanos now) = 0;
 
   /// shutdown(2). ENOTCONN.
   virtual Errno shutdown(Shutdown how, Nanos now) = 0;
@@ -114,7 +117,8 @@ class Socket {
   virtual Endpoint local() const = 0;
   /// getpeername(2). ENOTCONN.
   virtual Result<Endpoint> peer() const = 0;
-  /// The RFC 9293 3.3.2 state in the field's spelling ("ESTABLISHED"); "OPEN" and "CLOSED" otherwise.
+  /// The RFC 9293 3.3.2 state in the field's spelling ("ESTABLISHED"); "OPEN" and "CLOSED"
+  /// otherwise.
   virtual const char* state() const = 0;
 
   /// The mask of Ready bits that holds now.

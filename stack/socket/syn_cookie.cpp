@@ -12,8 +12,8 @@ constexpr Nanos kPeriod = 64 * kSecond;
 
 }  // namespace
 
-std::uint32_t SynCookies::hash(const FlowKey& key, std::uint32_t peer_sequence, std::uint64_t period,
-                               std::uint32_t mss_index) const {
+std::uint32_t SynCookies::hash(const FlowKey& key, std::uint32_t peer_sequence,
+                               std::uint64_t period, std::uint32_t mss_index) const {
   std::array<std::uint8_t, 24> bytes;
   const std::uint64_t flow = FlowKeyHash{secret_}(key);
   std::memcpy(bytes.data(), &flow, 8);
@@ -23,12 +23,13 @@ std::uint32_t SynCookies::hash(const FlowKey& key, std::uint32_t peer_sequence, 
   return static_cast<std::uint32_t>(siphash(secret_, bytes) & 0xffffff);
 }
 
-std::uint32_t SynCookies::make(const FlowKey& key, std::uint32_t peer_sequence, std::uint16_t peer_mss,
-                               Nanos now) const {
+std::uint32_t SynCookies::make(const FlowKey& key, std::uint32_t peer_sequence,
+                               std::uint16_t peer_mss, Nanos now) const {
   std::uint32_t index = 0;
   while (index + 1 < kMss.size() && kMss[index + 1] <= peer_mss) index++;
   const std::uint64_t period = static_cast<std::uint64_t>(now / kPeriod);
-  return static_cast<std::uint32_t>(period & 31) << 27 | index << 24 | hash(key, peer_sequence, period, index);
+  return static_cast<std::uint32_t>(period & 31) << 27 | index << 24 |
+         hash(key, peer_sequence, period, index);
 }
 
 std::optional<std::uint16_t> SynCookies::check(const FlowKey& key, std::uint32_t peer_sequence,
@@ -37,7 +38,8 @@ std::optional<std::uint16_t> SynCookies::check(const FlowKey& key, std::uint32_t
   const std::uint32_t index = (cookie >> 24) & 7;
   for (std::uint64_t age = 0; age < 2 && age <= current; age++) {
     const std::uint64_t period = current - age;
-    if (cookie >> 27 == (period & 31) && (cookie & 0xffffff) == hash(key, peer_sequence, period, index)) {
+    if (cookie >> 27 == (period & 31) &&
+        (cookie & 0xffffff) == hash(key, peer_sequence, period, index)) {
       return kMss[index];
     }
   }

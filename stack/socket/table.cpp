@@ -7,11 +7,14 @@
 namespace vpollnet::socket {
 
 SocketTable::SocketTable(IpService& ip)
-    : ip_(ip), tcp_(std::make_unique<TcpSockets>(ip)), datagrams_(std::make_unique<DatagramSockets>(ip)) {}
+    : ip_(ip), tcp_(std::make_unique<TcpSockets>(ip)),
+      datagrams_(std::make_unique<DatagramSockets>(ip)) {}
 
 SocketTable::~SocketTable() = default;
 
-Result<Socket*> SocketTable::open(Type type) { return type == Type::tcp ? tcp_->open() : datagrams_->open(type); }
+Result<Socket*> SocketTable::open(Type type) {
+  return type == Type::tcp ? tcp_->open() : datagrams_->open(type);
+}
 
 void SocketTable::on_tcp(const IpMeta& meta, Packet&& segment, Nanos now) {
   tcp_->on_segment(meta, std::move(segment), now);

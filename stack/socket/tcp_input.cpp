@@ -17,8 +17,8 @@ constexpr Nanos kCookieLife = 128 * kSecond;
 void TcpSockets::on_segment(const IpMeta& meta, Packet&& packet, Nanos now) {
   Counters& counters = ip_.counters();
   counters.tcp_segments_in++;
-  const std::optional<std::size_t> claimed =
-      wire::tcp_header_length(packet.contiguous(std::min(packet.size(), wire::kTcpHeaderMin), ip_.pool()));
+  const std::optional<std::size_t> claimed = wire::tcp_header_length(
+      packet.contiguous(std::min(packet.size(), wire::kTcpHeaderMin), ip_.pool()));
   const std::optional<wire::ParsedTcp> parsed =
       claimed ? wire::parse_tcp(packet.contiguous(*claimed, ip_.pool())) : std::nullopt;
   if (!parsed || parsed->header.source_port == 0 || parsed->header.destination_port == 0) {
@@ -48,10 +48,12 @@ void TcpSockets::on_segment(const IpMeta& meta, Packet&& packet, Nanos now) {
   segment.payload = packet.take_body(ip_.pool());
 
   Outcome outcome = Outcome::try_listener;
-  if (const std::shared_ptr<Flow> flow = find(key)) outcome = on_flow_segment(*flow, meta, segment, now);
+  if (const std::shared_ptr<Flow> flow = find(key))
+    outcome = on_flow_segment(*flow, meta, segment, now);
   if (outcome == Outcome::try_listener) {
     TcpSocket* listener = find_listener(key, meta.interface);
-    outcome = listener != nullptr ? on_listener_segment(*listener, key, meta, segment, now) : Outcome::reset;
+    outcome = listener != nullptr ? on_listener_segment(*listener, key, meta, segment, now)
+                                  : Outcome::reset;
   }
   if (outcome == Outcome::reset) {
     counters.drop(Drop::tcp_no_connection);
@@ -59,15 +61,17 @@ void TcpSockets::on_segment(const IpMeta& meta, Packet&& packet, Nanos now) {
   }
 }
 
-TcpSockets::Outcome TcpSockets::on_flow_segment(Flow& flow, const IpMeta& meta, tcp::Segment& segment, Nanos now) {
+TcpSockets::Outcome TcpSockets::on_flow_segment(Flow& flow, const IpMeta& meta,
+                                                tcp::Segment& segment, Nanos now) {
   tcp::Connection& connection = flow.connection;
   const wire::TcpHeader& header = segment.header;
   const bool opens = header.has(wire::kSyn) && !header.has(wire::kAck) && !header.has(wire::kRst);
   if (connection.state() == tcp::State::time_wait && opens) {
     // RFC 6191 2: a new incarnation, if it can't be an old duplicate; and if someone listens.
     const std::optional<std::uint32_t> recent = connection.recent_timestamp();
-    const std::int32_t ticks =
-        recent && header.timestamps ? static_cast<std::int32_t>(header.timestamps->value - *recent) : 0;
+    const std::int32_t ticks = recent && header.timestamps
+                                   ? static_cast<std::int32_t>(header.timestamps->value - *recent)
+                                   : 0;
     // Within one tick of the peer's clock, and without timestamps, the sequence number decides.
     const bool newer =
         ticks > 0 ||
@@ -79,7 +83,8 @@ TcpSockets::Outcome TcpSockets::on_flow_segment(Flow& flow, const IpMeta& meta, 
       return Outcome::try_listener;
     }
   }
-  if (flow.half_open && header.has(wire::kAck) && !header.has(wire::kRst) && flow.listener->accept_queue_full()) {
+  if (flow.half_open && header.has(wire::kAck) && !header.has(wire::kRst) &&
+      flow.listener->accept_queue_full()) {
     ip_.counters().drop(Drop::tcp_accept_queue_full);  // our SYN-ACK goes again, and so does this
     return Outcome::done;
   }
@@ -97,21 +102,24 @@ TcpSocket* TcpSockets::find_listener(const FlowKey& key, InterfaceId interface) 
     if (socket->interface_ != kAnyInterface && socket->interface_ != interface) continue;
     const IpAddress& address = socket->bound_.address;
     if (address == key.local.address) {
-      if (socket->bound_.scope == kAnyInterface || !address.is_link_local() || socket->bound_.scope == interface) {
+      if (socket->bound_.scope == kAnyInterface || !address.is_link_local() ||
+          socket->bound_.scope == interface) {
         return socket;
       }
       continue;
     }
-    const bool takes = address.family() == Family::none ||
-                       (address.is_unspecified() && (address.family() == key.local.address.family() ||
-                                                     (address.is_v6() && !socket->ipv6_only_)));
+    const bool takes =
+        address.family() == Family::none ||
+        (address.is_unspecified() && (address.family() == key.local.address.family() ||
+                                      (address.is_v6() && !socket->ipv6_only_)));
     if (takes) wildcard = socket;
   }
   return wildcard;
 }
 
-TcpSockets::Outcome TcpSockets::on_listener_segment(TcpSocket& listener, const FlowKey& key, const IpMeta& meta,
-                                                    tcp::Segment& segment, Nanos now) {
+TcpSockets::Outcome TcpSockets::on_listener_segment(TcpSocket& listener, const FlowKey& key,
+                                                    const IpMeta& meta, tcp::Segment& segment,
+                                                    Nanos now) {
   // RFC 9293 3.10.7.2: RST is ignored, an ACK is answered with RST, a SYN begins a connection.
   const wire::TcpHeader& header = segment.header;
   if (header.has(wire::kRst)) {
@@ -129,13 +137,14 @@ TcpSockets::Outcome TcpSockets::on_listener_segment(TcpSocket& listener, const F
   return Outcome::done;
 }
 
-void TcpSockets::on_syn(TcpSocket& listener, const FlowKey& key, const IpMeta& meta, const wire::TcpHeader& syn,
-                        Nanos now) {
+void TcpSockets::on_syn(TcpSocket& listener, const FlowKey& key, const IpMeta& meta,
+                        const wire::TcpHeader& syn, Nanos now) {
   if (listener.accept_queue_full()) {
     ip_.counters().drop(Drop::tcp_accept_queue_full);
     return;
   }
-  const InterfaceId interface = key.remote.scope != kAnyInterface ? meta.interface : listener.interface_;
+  const InterfaceId interface =
+      key.remote.scope != kAnyInterface ? meta.interface : listener.interface_;
   const Result<Path> path = ip_.find_path(key.remote.address, key.local.address, interface);
   if (!path) {
     ip_.counters().drop(Drop::ip_no_route);
@@ -156,14 +165,16 @@ void TcpSockets::on_syn(TcpSocket& listener, const FlowKey& key, const IpMeta& m
   service(*flow, now);
 }
 
-bool TcpSockets::on_cookie(TcpSocket& listener, const FlowKey& key, const IpMeta& meta, tcp::Segment& segment,
-                           Nanos now) {
+bool TcpSockets::on_cookie(TcpSocket& listener, const FlowKey& key, const IpMeta& meta,
+                           tcp::Segment& segment, Nanos now) {
   const wire::TcpHeader& header = segment.header;
-  if (cookie_sent_at_ == kNever || now - cookie_sent_at_ > kCookieLife || header.has(wire::kSyn)) return false;
+  if (cookie_sent_at_ == kNever || now - cookie_sent_at_ > kCookieLife || header.has(wire::kSyn))
+    return false;
   const std::optional<std::uint16_t> mss =
       cookies_.check(key, header.sequence - 1, header.acknowledgment - 1, now);
   if (!mss) return false;
-  const InterfaceId interface = key.remote.scope != kAnyInterface ? meta.interface : listener.interface_;
+  const InterfaceId interface =
+      key.remote.scope != kAnyInterface ? meta.interface : listener.interface_;
   const Result<Path> path = ip_.find_path(key.remote.address, key.local.address, interface);
   if (!path || listener.accept_queue_full() || flows_.size() >= kMaxFlows) {
     ip_.counters().drop(Drop::tcp_accept_queue_full);
@@ -192,7 +203,8 @@ void TcpSockets::send_cookie(const FlowKey& key, const TcpSocket& listener, cons
                                                             : tcp::Connection::kDefaultMssV4);
   out.header.sequence = cookies_.make(key, syn.sequence, offered, now);
   out.header.acknowledgment = syn.sequence + 1;
-  out.header.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(listener.settings_.receive_buffer, 65535));
+  out.header.window =
+      static_cast<std::uint16_t>(std::min<std::uint32_t>(listener.settings_.receive_buffer, 65535));
   out.header.mss = start.path_mss;
   const std::shared_ptr<Flow> flow = make_flow(key, listener, path);
   transmit(*flow, std::move(out), now);

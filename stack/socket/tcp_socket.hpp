@@ -27,9 +27,10 @@ class TcpSocket final : public Socket {
   Errno connect(const Endpoint& peer, Nanos now) override;
   Errno listen(int backlog, Nanos now) override;
   Result<Socket*> accept(Nanos now) override;
-  Result<std::size_t> send(std::span<const std::uint8_t> data, std::uint32_t flags, Nanos now) override;
-  Result<std::size_t> send_to(std::span<const std::uint8_t> data, const Endpoint& to, std::uint32_t flags,
-                              Nanos now) override;
+  Result<std::size_t> send(std::span<const std::uint8_t> data, std::uint32_t flags,
+                           Nanos now) override;
+  Result<std::size_t> send_to(std::span<const std::uint8_t> data, const Endpoint& to,
+                              std::uint32_t flags, Nanos now) override;
   Result<Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags, Nanos now) override;
   Errno shutdown(Shutdown how, Nanos now) override;
   void close(Nanos now) override;
@@ -53,7 +54,9 @@ class TcpSocket final : public Socket {
     std::deque<std::shared_ptr<Flow>> ready;  ///< established, not yet accepted
   };
 
-  bool accept_queue_full() const { return listener_ && listener_->ready.size() > listener_->backlog; }
+  bool accept_queue_full() const {
+    return listener_ && listener_->ready.size() > listener_->backlog;
+  }
   Errno set_number(Option option, std::int64_t value);
 
   TcpSockets& table_;

@@ -27,9 +27,12 @@ bool is_wildcard(const IpAddress& address) {
 /// True if a packet to one of the two could be meant for the other.
 bool overlap(const IpAddress& a, bool a_ipv6_only, const IpAddress& b, bool b_ipv6_only) {
   const auto takes_v4 = [](const IpAddress& address, bool ipv6_only) {
-    return address.family() == Family::none || address.is_v4() || (address.is_unspecified() && !ipv6_only);
+    return address.family() == Family::none || address.is_v4() ||
+           (address.is_unspecified() && !ipv6_only);
   };
-  const auto takes_v6 = [](const IpAddress& address) { return address.family() == Family::none || address.is_v6(); };
+  const auto takes_v6 = [](const IpAddress& address) {
+    return address.family() == Family::none || address.is_v6();
+  };
   if (is_wildcard(a) || is_wildcard(b)) {
     return (takes_v4(a, a_ipv6_only) && takes_v4(b, b_ipv6_only)) || (takes_v6(a) && takes_v6(b));
   }
@@ -39,11 +42,8 @@ bool overlap(const IpAddress& a, bool a_ipv6_only, const IpAddress& b, bool b_ip
 }  // namespace
 
 TcpSockets::TcpSockets(IpService& ip)
-    : ip_(ip),
-      sequence_secret_(ip.random().derive()),
-      timestamp_secret_(ip.random().derive()),
-      cookies_(ip.random().derive()),
-      flows_(16, FlowKeyHash{ip.random().derive()}) {}
+    : ip_(ip), sequence_secret_(ip.random().derive()), timestamp_secret_(ip.random().derive()),
+      cookies_(ip.random().derive()), flows_(16, FlowKeyHash{ip.random().derive()}) {}
 
 TcpSockets::~TcpSockets() {
   for (const auto& [key, flow] : flows_) timers_.cancel(*flow);
@@ -82,17 +82,19 @@ Errno TcpSockets::bind(TcpSocket& socket, const Endpoint& local) {
     const auto users = bound_.find(port);
     if (users != bound_.end()) {
       for (const TcpSocket* other : users->second) {
-        if (!overlap(local.address, socket.ipv6_only_, other->bound_.address, other->ipv6_only_)) continue;
+        if (!overlap(local.address, socket.ipv6_only_, other->bound_.address, other->ipv6_only_))
+          continue;
         // socket(7), SO_REUSEADDR: no help against a listening socket.
-        if (chosen || !socket.reuse_address_ || !other->reuse_address_ || other->listener_) return true;
+        if (chosen || !socket.reuse_address_ || !other->reuse_address_ || other->listener_)
+          return true;
       }
     }
     return (chosen || !socket.reuse_address_) && flow_ports_.contains(port);
   };
   std::uint16_t port = local.port;
   if (port == 0) {
-    const std::optional<std::uint16_t> free =
-        choose_port(ip_.random(), [&](std::uint16_t candidate) { return !conflicts(candidate, true); });
+    const std::optional<std::uint16_t> free = choose_port(
+        ip_.random(), [&](std::uint16_t candidate) { return !conflicts(candidate, true); });
     if (!free) return Errno::address_in_use;
     port = *free;
   } else if (conflicts(port, false)) {
@@ -125,7 +127,8 @@ tcp::Connection::Start TcpSockets::start_of(const FlowKey& key, const Path& path
   const std::uint32_t mss = path.mtu > overhead ? std::min(path.mtu - overhead, kMaxMss) : 0;
   return {
       .initial_sequence = initial_sequence(key, now),
-      // RFC 7323 5.4: an offset of each connection's own, the same for a 4-tuple used again (RFC 6191).
+      // RFC 7323 5.4: an offset of each connection's own, the same for a 4-tuple used again (RFC
+      // 6191).
       .timestamp_offset = static_cast<std::uint32_t>(FlowKeyHash{timestamp_secret_}(key)),
       .path_mss = std::max(static_cast<std::uint16_t>(mss), tcp::Connection::kMinimumMss),
       .ipv6 = ipv6,
@@ -133,7 +136,8 @@ tcp::Connection::Start TcpSockets::start_of(const FlowKey& key, const Path& path
   };
 }
 
-std::shared_ptr<Flow> TcpSockets::make_flow(const FlowKey& key, const TcpSocket& socket, const Path& path) {
+std::shared_ptr<Flow> TcpSockets::make_flow(const FlowKey& key, const TcpSocket& socket,
+                                            const Path& path) {
   auto flow = std::make_shared<Flow>(resources(), socket.settings_, key);
   flow->path = path;
   flow->path_generation = ip_.path_generation();
@@ -160,28 +164,37 @@ void TcpSockets::remove(Flow& flow) {
   flows_.erase(FlowKey(flow.key));
 }
 
-Result<std::shared_ptr<Flow>> TcpSockets::connect(TcpSocket& socket, const Endpoint& to, Nanos now) {
+Result<std::shared_ptr<Flow>> TcpSockets::connect(TcpSocket& socket, const Endpoint& to,
+                                                  Nanos now) {
   Endpoint remote = to;
   // connect(2) to "any" means this host, as BSD has it.
-  if (remote.address.is_unspecified()) remote.address = IpAddress::loopback(remote.address.family());
+  if (remote.address.is_unspecified())
+    remote.address = IpAddress::loopback(remote.address.family());
   if (remote.address.family() == Family::none) return Errno::family_not_supported;
   if (remote.port == 0) return Errno::address_not_available;
   // RFC 9293 MUST-57, MUST-58: no connection to a group.
-  if (remote.address.is_multicast() || ip_.is_broadcast(remote.address)) return Errno::network_unreachable;
-  IpAddress source = socket.is_bound_ && !is_wildcard(socket.bound_.address) ? socket.bound_.address : IpAddress();
-  if (source.family() != Family::none && source.family() != remote.address.family()) return Errno::invalid;
-  const InterfaceId interface = socket.interface_ != kAnyInterface ? socket.interface_ : remote.scope;
+  if (remote.address.is_multicast() || ip_.is_broadcast(remote.address))
+    return Errno::network_unreachable;
+  IpAddress source =
+      socket.is_bound_ && !is_wildcard(socket.bound_.address) ? socket.bound_.address : IpAddress();
+  if (source.family() != Family::none && source.family() != remote.address.family())
+    return Errno::invalid;
+  const InterfaceId interface =
+      socket.interface_ != kAnyInterface ? socket.interface_ : remote.scope;
   const Result<Path> path = ip_.find_path(remote.address, source, interface);
   if (!path) return path.error();
   if (flows_.size() >= kMaxFlows) return Errno::no_buffers;
 
-  Endpoint local{path->source, socket.is_bound_ ? socket.bound_.port : std::uint16_t{0}, kAnyInterface};
+  Endpoint local{path->source, socket.is_bound_ ? socket.bound_.port : std::uint16_t{0},
+                 kAnyInterface};
   if (local.port == 0) {
     // RFC 6056 3.3.1: random; free means free for this remote end.
-    const std::optional<std::uint16_t> free = choose_port(ip_.random(), [&](std::uint16_t candidate) {
-      local.port = candidate;
-      return !bound_.contains(candidate) && !flows_.contains(key_of(local, remote, path->interface));
-    });
+    const std::optional<std::uint16_t> free =
+        choose_port(ip_.random(), [&](std::uint16_t candidate) {
+          local.port = candidate;
+          return !bound_.contains(candidate) &&
+                 !flows_.contains(key_of(local, remote, path->interface));
+        });
     if (!free) return Errno::address_not_available;
     local.port = *free;
   }
@@ -213,8 +226,10 @@ Result<TcpSocket*> TcpSockets::adopt(const std::shared_ptr<Flow>& flow, const Tc
 
 bool TcpSockets::refresh_path(Flow& flow) {
   if (flow.path_generation == ip_.path_generation()) return true;
-  const InterfaceId interface = flow.interface != kAnyInterface ? flow.interface : flow.key.remote.scope;
-  const Result<Path> path = ip_.find_path(flow.key.remote.address, flow.key.local.address, interface);
+  const InterfaceId interface =
+      flow.interface != kAnyInterface ? flow.interface : flow.key.remote.scope;
+  const Result<Path> path =
+      ip_.find_path(flow.key.remote.address, flow.key.local.address, interface);
   if (!path) return false;  // looked for again with the next segment; the timers decide
   flow.path_generation = ip_.path_generation();
   flow.path = *path;
@@ -234,7 +249,8 @@ void TcpSockets::service(Flow& flow, Nanos now) {
     }
   }
   const std::uint64_t position = connection.acknowledged_position();
-  if (position != flow.confirmed && now - flow.confirmed_at >= kConfirmInterval && connection.was_established()) {
+  if (position != flow.confirmed && now - flow.confirmed_at >= kConfirmInterval &&
+      connection.was_established()) {
     flow.confirmed = position;
     flow.confirmed_at = now;
     ip_.confirm_reachable(flow.key.remote.address, flow.path, now);
@@ -259,7 +275,8 @@ bool TcpSockets::may_listen(const TcpSocket& socket) const {
   if (users == bound_.end()) return true;
   return std::none_of(users->second.begin(), users->second.end(), [&](const TcpSocket* other) {
     return other != &socket && other->listener_ &&
-           overlap(socket.bound_.address, socket.ipv6_only_, other->bound_.address, other->ipv6_only_);
+           overlap(socket.bound_.address, socket.ipv6_only_, other->bound_.address,
+                   other->ipv6_only_);
   });
 }
 
@@ -307,8 +324,8 @@ void TcpSockets::advance(Nanos now) {
   }
 }
 
-void TcpSockets::put_header(const wire::TcpHeader& header, const IpAddress& source, const IpAddress& destination,
-                            Packet& packet) {
+void TcpSockets::put_header(const wire::TcpHeader& header, const IpAddress& source,
+                            const IpAddress& destination, Packet& packet) {
   const std::span<std::uint8_t> bytes = packet.prepend(wire::tcp_size(header));
   wire::emit_tcp(header, bytes);
   const std::uint32_t length = static_cast<std::uint32_t>(packet.size());
@@ -383,13 +400,17 @@ void TcpSockets::on_address_removed(const IpAddress& address, Nanos now) {
 void TcpSockets::list(std::vector<SocketInfo>& out) const {
   for (const auto& [raw, socket] : sockets_) {
     if (socket->flow_ && socket->flow_->in_table) continue;
-    out.push_back({Type::tcp, socket->state(), socket->local(), {},
-                   socket->listener_ ? socket->listener_->ready.size() : 0, 0});
+    out.push_back({Type::tcp,
+                   socket->state(),
+                   socket->local(),
+                   {},
+                   socket->listener_ ? socket->listener_->ready.size() : 0,
+                   0});
   }
   for (const auto& [key, flow] : flows_) {
     const tcp::Connection& connection = flow->connection;
-    out.push_back({Type::tcp, tcp::to_string(connection.state()), key.local, key.remote, connection.unread(),
-                   connection.unacknowledged()});
+    out.push_back({Type::tcp, tcp::to_string(connection.state()), key.local, key.remote,
+                   connection.unread(), connection.unacknowledged()});
   }
 }
 

@@ -23,7 +23,8 @@ class TcpSockets {
   /// Sockets and connections of one stack, in all states.
   static constexpr std::size_t kMaxSockets = 65'536;
   static constexpr std::size_t kMaxFlows = 131'072;
-  /// Connections that nobody owns any more, TIME-WAIT above all; the oldest gives way (security case T24).
+  /// Connections that nobody owns any more, TIME-WAIT above all; the oldest gives way (security
+  /// case T24).
   static constexpr std::size_t kMaxOrphans = 16'384;
 
   explicit TcpSockets(IpService& ip);
@@ -68,8 +69,10 @@ class TcpSockets {
   Outcome on_flow_segment(Flow& flow, const IpMeta& meta, tcp::Segment& segment, Nanos now);
   Outcome on_listener_segment(TcpSocket& listener, const FlowKey& key, const IpMeta& meta,
                               tcp::Segment& segment, Nanos now);
-  void on_syn(TcpSocket& listener, const FlowKey& key, const IpMeta& meta, const wire::TcpHeader& syn, Nanos now);
-  bool on_cookie(TcpSocket& listener, const FlowKey& key, const IpMeta& meta, tcp::Segment& segment, Nanos now);
+  void on_syn(TcpSocket& listener, const FlowKey& key, const IpMeta& meta,
+              const wire::TcpHeader& syn, Nanos now);
+  bool on_cookie(TcpSocket& listener, const FlowKey& key, const IpMeta& meta, tcp::Segment& segment,
+                 Nanos now);
   std::shared_ptr<Flow> make_flow(const FlowKey& key, const TcpSocket& socket, const Path& path);
   tcp::Connection::Start start_of(const FlowKey& key, const Path& path, Nanos now) const;
   std::uint32_t initial_sequence(const FlowKey& key, Nanos now) const;
@@ -78,11 +81,11 @@ class TcpSockets {
   void limit_orphans(Nanos now);
   void leave_listener(Flow& flow);
   void transmit(const Flow& flow, tcp::Outgoing&& out, Nanos now);
-  static void put_header(const wire::TcpHeader& header, const IpAddress& source, const IpAddress& destination,
-                         Packet& packet);
+  static void put_header(const wire::TcpHeader& header, const IpAddress& source,
+                         const IpAddress& destination, Packet& packet);
   void send_reset(const IpMeta& meta, const tcp::Segment& segment, Nanos now);
-  void send_cookie(const FlowKey& key, const TcpSocket& listener, const Path& path, const wire::TcpHeader& syn,
-                   Nanos now);
+  void send_cookie(const FlowKey& key, const TcpSocket& listener, const Path& path,
+                   const wire::TcpHeader& syn, Nanos now);
   bool refresh_path(Flow& flow);
 
   IpService& ip_;
@@ -95,7 +98,8 @@ class TcpSockets {
   std::unordered_map<TcpSocket*, std::unique_ptr<TcpSocket>> sockets_;
   std::list<Flow*> orphans_;  ///< the oldest first
   TimerQueue<Flow, &Flow::timer> timers_;
-  Nanos cookie_sent_at_ = kNever;  ///< kNever: none yet; cookies are believed only for a while after one was sent
+  Nanos cookie_sent_at_ =
+      kNever;  ///< kNever: none yet; cookies are believed only for a while after one was sent
 };
 
 }  // namespace vpollnet::socket

@@ -16,11 +16,12 @@ class NewReno {
 
   /// RFC 6298 5.7 and RFC 5681 3.1: the SYN was lost, begin with one segment.
   void after_syn_loss() { cwnd_ = mss_; }
-  /// `acked` bytes are now known to have left the network, by a cumulative acknowledgment and not by
-  /// SACK before, and the window was the limit (RFC 7661: an application that sends little does not
-  /// grow it).
+  /// `acked` bytes are now known to have left the network, by a cumulative acknowledgment and not
+  /// by SACK before, and the window was the limit (RFC 7661: an application that sends little does
+  /// not grow it).
   void on_ack(std::uint64_t acked, bool window_limited);
-  /// Fast recovery begins with `flight` bytes outstanding (RFC 5681 3.2 step 2, RFC 6675 5 step 4.2).
+  /// Fast recovery begins with `flight` bytes outstanding (RFC 5681 3.2 step 2, RFC 6675 5
+  /// step 4.2).
   void on_recovery(std::uint64_t flight);
   /// The retransmission timer expired (RFC 5681 3.1 equation 4). Only the `first` expiry for a
   /// segment lowers the threshold.

@@ -8,16 +8,16 @@ namespace vpollnet::tcp {
 
 const char* to_string(State state) {
   switch (state) {
-    case State::closed: return "CLOSED";
-    case State::syn_sent: return "SYN-SENT";
-    case State::syn_received: return "SYN-RECEIVED";
-    case State::established: return "ESTABLISHED";
-    case State::fin_wait_1: return "FIN-WAIT-1";
-    case State::fin_wait_2: return "FIN-WAIT-2";
-    case State::close_wait: return "CLOSE-WAIT";
-    case State::closing: return "CLOSING";
-    case State::last_ack: return "LAST-ACK";
-    case State::time_wait: return "TIME-WAIT";
+  case State::closed: return "CLOSED";
+  case State::syn_sent: return "SYN-SENT";
+  case State::syn_received: return "SYN-RECEIVED";
+  case State::established: return "ESTABLISHED";
+  case State::fin_wait_1: return "FIN-WAIT-1";
+  case State::fin_wait_2: return "FIN-WAIT-2";
+  case State::close_wait: return "CLOSE-WAIT";
+  case State::closing: return "CLOSING";
+  case State::last_ack: return "LAST-ACK";
+  case State::time_wait: return "TIME-WAIT";
   }
   return "CLOSED";
 }
@@ -112,17 +112,15 @@ void Connection::charge() {
   }
 }
 
-Result<std::size_t> Connection::send(std::span<const std::uint8_t> data, bool urgent, bool more, Nanos now) {
+Result<std::size_t> Connection::send(std::span<const std::uint8_t> data, bool urgent, bool more,
+                                     Nanos now) {
   if (error_ != Errno::ok) return take_error();
   switch (state_) {
-    case State::syn_sent:
-    case State::syn_received:
-      return Errno::again;
-    case State::established:
-    case State::close_wait:
-      break;
-    default:
-      return Errno::broken_pipe;
+  case State::syn_sent:
+  case State::syn_received: return Errno::again;
+  case State::established:
+  case State::close_wait: break;
+  default: return Errno::broken_pipe;
   }
   if (fin_queued_) return Errno::broken_pipe;
   if (data.empty()) return std::size_t{0};
@@ -146,11 +144,10 @@ Result<std::size_t> Connection::receive(std::span<std::uint8_t> buffer, bool pee
     if (fin_received_ || read_shutdown_) return std::size_t{0};
     if (error_ != Errno::ok) return take_error();
     switch (state_) {
-      case State::closed:
-      case State::time_wait:
-        return was_established_ ? Result<std::size_t>(std::size_t{0}) : Errno::not_connected;
-      default:
-        return Errno::again;
+    case State::closed:
+    case State::time_wait:
+      return was_established_ ? Result<std::size_t>(std::size_t{0}) : Errno::not_connected;
+    default: return Errno::again;
     }
   }
   std::size_t limit = std::min(buffer.size(), receive_queue_.size());
@@ -172,7 +169,8 @@ Result<std::size_t> Connection::receive(std::span<std::uint8_t> buffer, bool pee
       limit = std::min<std::size_t>(limit, rcv_up_ - front);
     }
   }
-  const std::size_t copied = receive_queue_.copy_out(skip, buffer.first(std::min(limit, receive_queue_.size() - skip)));
+  const std::size_t copied =
+      receive_queue_.copy_out(skip, buffer.first(std::min(limit, receive_queue_.size() - skip)));
   if (peek) return copied;
   receive_queue_.trim_front(skip + copied);
   const std::uint64_t front = rcv_nxt_ - receive_queue_.size() - (fin_received_ ? 1 : 0);
@@ -182,7 +180,8 @@ Result<std::size_t> Connection::receive(std::span<std::uint8_t> buffer, bool pee
   if (!fin_position_ && state_ != State::closed && state_ != State::time_wait) {
     const std::uint64_t edge = window_candidate();
     if (edge > rcv_edge_ &&
-        edge - rcv_edge_ >= std::min<std::uint64_t>(settings_.receive_buffer / 2, 2ull * peer_segment_)) {
+        edge - rcv_edge_ >=
+            std::min<std::uint64_t>(settings_.receive_buffer / 2, 2ull * peer_segment_)) {
       ack_now_ = true;
     }
   }
@@ -203,19 +202,12 @@ Result<std::size_t> Connection::receive_urgent(std::span<std::uint8_t> buffer, b
 void Connection::shutdown_write() {
   if (fin_queued_) return;
   switch (state_) {
-    case State::syn_received:
-      break;  // RFC 9293 3.10.4: queued for processing after entering ESTABLISHED
-    case State::established:
-      state_ = State::fin_wait_1;
-      break;
-    case State::close_wait:
-      state_ = State::last_ack;
-      break;
-    case State::syn_sent:
-      enter_closed(Errno::ok);
-      return;
-    default:
-      return;
+  case State::syn_received:
+    break;  // RFC 9293 3.10.4: queued for processing after entering ESTABLISHED
+  case State::established: state_ = State::fin_wait_1; break;
+  case State::close_wait: state_ = State::last_ack; break;
+  case State::syn_sent: enter_closed(Errno::ok); return;
+  default: return;
   }
   fin_queued_ = true;
   more_ = false;
@@ -240,15 +232,12 @@ void Connection::orphan(Nanos now) {
 
 void Connection::abort() {
   switch (state_) {
-    case State::syn_received:
-    case State::established:
-    case State::fin_wait_1:
-    case State::fin_wait_2:
-    case State::close_wait:
-      reset_due_ = true;
-      break;
-    default:
-      break;
+  case State::syn_received:
+  case State::established:
+  case State::fin_wait_1:
+  case State::fin_wait_2:
+  case State::close_wait: reset_due_ = true; break;
+  default: break;
   }
   receive_queue_.clear();
   enter_closed(Errno::ok);
@@ -265,27 +254,26 @@ Errno Connection::take_error() { return std::exchange(error_, Errno::ok); }
 
 bool Connection::readable() const {
   // A lone urgent byte that is not in line is nothing to read.
-  const std::size_t hidden =
-      urgent_ != Urgent::none && !settings_.oob_inline && rcv_up_ < rcv_nxt_ && receive_queue_.size() == 1 &&
-              rcv_up_ == rcv_nxt_ - 1 - (fin_received_ ? 1 : 0)
-          ? 1
-          : 0;
+  const std::size_t hidden = urgent_ != Urgent::none && !settings_.oob_inline &&
+                                     rcv_up_ < rcv_nxt_ && receive_queue_.size() == 1 &&
+                                     rcv_up_ == rcv_nxt_ - 1 - (fin_received_ ? 1 : 0)
+                                 ? 1
+                                 : 0;
   return receive_queue_.size() > hidden || fin_received_ || read_shutdown_ || error_ != Errno::ok ||
          state_ == State::closed;
 }
 
 bool Connection::writable() const {
   switch (state_) {
-    case State::syn_sent:
-    case State::syn_received:
-      return false;
-    case State::established:
-    case State::close_wait:
-      // A third free, as writers wake elsewhere: not for each ACK.
-      return settings_.send_buffer - std::min<std::size_t>(settings_.send_buffer, send_queue_.size()) >=
-             settings_.send_buffer / 3;
-    default:
-      return true;  // send() fails at once
+  case State::syn_sent:
+  case State::syn_received: return false;
+  case State::established:
+  case State::close_wait:
+    // A third free, as writers wake elsewhere: not for each ACK.
+    return settings_.send_buffer -
+               std::min<std::size_t>(settings_.send_buffer, send_queue_.size()) >=
+           settings_.send_buffer / 3;
+  default: return true;  // send() fails at once
   }
 }
 

@@ -182,10 +182,10 @@ class Connection {
   /// The pending error; Errno::ok if none.
   Errno error() const { return error_; }
   Errno take_error();
-  bool readable() const;       ///< receive() would not return EAGAIN
-  bool writable() const;       ///< send() would take a sensible amount
-  bool urgent_ready() const;   ///< receive_urgent() has a byte
-  bool read_closed() const;    ///< FIN seen, or shut down for reading
+  bool readable() const;      ///< receive() would not return EAGAIN
+  bool writable() const;      ///< send() would take a sensible amount
+  bool urgent_ready() const;  ///< receive_urgent() has a byte
+  bool read_closed() const;   ///< FIN seen, or shut down for reading
   bool write_closed() const { return fin_queued_ || state_ == State::closed; }
   std::size_t unread() const;
   std::size_t unacknowledged() const;
@@ -290,8 +290,8 @@ class Connection {
   bool fin_queued_ = false;
   bool fin_acked_ = false;
   std::uint64_t fin_sent_ = 0;  ///< position of our FIN once it went out
-  bool more_ = false;       ///< the last send() said that more comes
-  bool push_due_ = false;   ///< a tail was held back long enough
+  bool more_ = false;           ///< the last send() said that more comes
+  bool push_due_ = false;       ///< a tail was held back long enough
   bool syn_due_ = false;
   bool reset_due_ = false;
   bool probe_due_ = false;
@@ -300,14 +300,14 @@ class Connection {
   Scoreboard scoreboard_;
   NewReno congestion_;
   unsigned duplicate_acks_ = 0;
-  bool in_recovery_ = false;          ///< fast recovery
-  bool timed_out_ = false;            ///< the retransmission timer's recovery is under way
-  bool syn_lost_ = false;             ///< a SYN was sent again
-  bool was_cut_ = false;              ///< recovery_point_ is that of a cut, not of the handshake
-  bool rescued_ = false;              ///< this recovery had its rescue retransmission (RFC 6675 4 (4))
-  bool probing_ = false;              ///< something was sent into a window of 0
+  bool in_recovery_ = false;  ///< fast recovery
+  bool timed_out_ = false;    ///< the retransmission timer's recovery is under way
+  bool syn_lost_ = false;     ///< a SYN was sent again
+  bool was_cut_ = false;      ///< recovery_point_ is that of a cut, not of the handshake
+  bool rescued_ = false;      ///< this recovery had its rescue retransmission (RFC 6675 4 (4))
+  bool probing_ = false;      ///< something was sent into a window of 0
   std::uint64_t lost_again_point_ = 0;  ///< no third cut below it
-  std::uint64_t recovery_point_ = 0;  ///< RFC 6675 2; no second cut below it (RFC 6582)
+  std::uint64_t recovery_point_ = 0;    ///< RFC 6675 2; no second cut below it (RFC 6582)
 
   // Receiving.
   std::uint64_t irs_ = 0;
@@ -326,7 +326,7 @@ class Connection {
   std::uint64_t last_ack_sent_ = 0;
   std::uint32_t timestamp_offset_ = 0;
   bool ack_now_ = false;
-  std::uint32_t unacknowledged_bytes_ = 0;  ///< received since the last ACK went out
+  std::uint32_t unacknowledged_bytes_ = 0;      ///< received since the last ACK went out
   std::uint32_t peer_segment_ = kDefaultMssV4;  ///< the peer's full segment, as seen
 
   // Time.
@@ -340,8 +340,8 @@ class Connection {
   Nanos push_at_ = kNever;  ///< when a corked tail goes anyway
   Nanos keepalive_at_ = kNever;
   unsigned keepalive_probes_ = 0;
-  Nanos close_at_ = kNever;      ///< end of TIME-WAIT or of an orphaned FIN-WAIT-2
-  Nanos progress_at_ = 0;        ///< when the peer last acknowledged something new, or the wait began
+  Nanos close_at_ = kNever;  ///< end of TIME-WAIT or of an orphaned FIN-WAIT-2
+  Nanos progress_at_ = 0;    ///< when the peer last acknowledged something new, or the wait began
   Nanos last_received_at_ = 0;
   Nanos last_sent_at_ = 0;
   Nanos challenge_since_ = 0;

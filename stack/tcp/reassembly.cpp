@@ -16,7 +16,8 @@ ByteQueue cut(const std::vector<Slice>& slices, std::uint64_t base, std::uint64_
     const std::uint64_t from = std::max(base, begin);
     const std::uint64_t to = std::min(slice_end, end);
     if (from < to) {
-      result.append(slice.part(static_cast<std::uint32_t>(from - base), static_cast<std::uint32_t>(to - from)),
+      result.append(slice.part(static_cast<std::uint32_t>(from - base),
+                               static_cast<std::uint32_t>(to - from)),
                     pool);
     }
     base = slice_end;
@@ -26,8 +27,8 @@ ByteQueue cut(const std::vector<Slice>& slices, std::uint64_t base, std::uint64_
 
 }  // namespace
 
-/// Puts `back` behind `front`. A short one is copied: each piece has a block of its own, and a stream
-/// that comes in pieces of one byte must not keep a block for each (security case T16).
+/// Puts `back` behind `front`. A short one is copied: each piece has a block of its own, and a
+/// stream that comes in pieces of one byte must not keep a block for each (security case T16).
 void Reassembly::join(ByteQueue& front, ByteQueue&& back, BlockPool& pool) {
   std::array<std::uint8_t, kPieceCost> bytes;
   if (back.size() >= bytes.size()) {
@@ -58,8 +59,9 @@ bool Reassembly::insert(std::uint64_t begin, std::vector<Slice> slices, BlockPoo
   if (begin == end) return true;
 
   // Ranges that touch or overlap [begin, end).
-  const auto first = std::lower_bound(ranges_.begin(), ranges_.end(), begin,
-                                      [](const Range& range, std::uint64_t at) { return range.end < at; });
+  const auto first =
+      std::lower_bound(ranges_.begin(), ranges_.end(), begin,
+                       [](const Range& range, std::uint64_t at) { return range.end < at; });
   auto last = first;
   while (last != ranges_.end() && last->begin <= end) ++last;
   clock_++;
@@ -124,10 +126,12 @@ std::uint8_t Reassembly::sack_blocks(std::span<wire::SackBlock> out) const {
   while (count < out.size()) {
     const Range* newest = nullptr;
     for (const Range& range : ranges_) {
-      if (range.stamp < below && (newest == nullptr || range.stamp > newest->stamp)) newest = &range;
+      if (range.stamp < below && (newest == nullptr || range.stamp > newest->stamp))
+        newest = &range;
     }
     if (newest == nullptr) break;
-    out[count++] = {static_cast<std::uint32_t>(newest->begin), static_cast<std::uint32_t>(newest->end)};
+    out[count++] = {static_cast<std::uint32_t>(newest->begin),
+                    static_cast<std::uint32_t>(newest->end)};
     below = newest->stamp;
   }
   return count;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Segments that came before their turn (RFC 9293 3.10.7.4, "segments ... held for later processing"),
-// and the SACK blocks that tell the peer about them (RFC 2018, RFC 2883).
+// Segments that came before their turn (RFC 9293 3.10.7.4, "segments ... held for later
+// processing"), and the SACK blocks that tell the peer about them (RFC 2018, RFC 2883).
 #pragma once
 
 #include <array>

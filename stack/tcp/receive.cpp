@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SEGMENT ARRIVES (RFC 9293 3.10.7), in its order: timestamps, sequence, RST, SYN, ACK, URG, text, FIN.
+// SEGMENT ARRIVES (RFC 9293 3.10.7), in its order: timestamps, sequence, RST, SYN, ACK, URG, text,
+// FIN.
 #include <algorithm>
 
 #include "tcp/connection.hpp"
@@ -9,6 +10,9 @@ namespace {
 
 /// RFC 7323 5.5: a timestamp that old says nothing about what is a duplicate.
 constexpr Nanos kTimestampValid = 24LL * 24 * 3600 * kSecond;
+
+/// An ACK is not delayed for more than this, in bytes.
+constexpr std::uint32_t kAckAtLatest = 32 * 1024;
 
 /// Challenge ACKs of one connection in a second. A limit of the connection's own gives nothing away
 /// about others (RFC 5961 7, CVE-2016-5696).
@@ -20,7 +24,8 @@ Answer Connection::on_segment(Segment&& segment, Nanos now) {
   if (state_ == State::closed) return segment.header.has(wire::kRst) ? Answer::none : Answer::reset;
   if (state_ == State::syn_sent) return on_syn_sent(segment, now);
 
-  if (state_ == State::syn_received && segment.length == 0 && segment.header.flags == (wire::kSyn | wire::kAck) &&
+  if (state_ == State::syn_received && segment.length == 0 &&
+      segment.header.flags == (wire::kSyn | wire::kAck) &&
       segment.header.sequence == static_cast<std::uint32_t>(irs_)) {
     // Simultaneous open (RFC 9293 3.5, figure 8, line 6): the SYN is known, what counts is its ACK.
     segment.header.flags = wire::kAck;
@@ -81,7 +86,8 @@ Answer Connection::on_segment(Segment&& segment, Nanos now) {
   if (!on_acknowledgment(segment, now)) return Answer::none;
   if (state_ == State::closed) return Answer::none;
   if (state_ == State::time_wait) {
-    // RFC 9293 3.10.7.4: only a retransmitted FIN can come; acknowledge it, restart the 2 MSL timer.
+    // RFC 9293 3.10.7.4: only a retransmitted FIN can come; acknowledge it, restart the 2 MSL
+    // timer.
     if (fin) {
       ack_now_ = true;
       close_at_ = now + kTimeWait;
@@ -155,7 +161,8 @@ bool Connection::check_timestamps(const Segment& segment, Nanos now) {
   return false;
 }
 
-bool Connection::check_sequence(const Segment& segment, std::uint64_t begin, std::uint64_t end, Nanos now) {
+bool Connection::check_sequence(const Segment& segment, std::uint64_t begin, std::uint64_t end,
+                                Nanos now) {
   const std::uint64_t edge = std::max(rcv_edge_, rcv_nxt_);
   // RFC 9293 3.4, table 6. An empty segment at the right edge counts as acceptable: it is where
   // a peer stands that has filled the window. With a zero window a segment at rcv_nxt is looked at
@@ -191,16 +198,10 @@ void Connection::on_reset(std::uint64_t begin, Nanos now) {
     return;
   }
   switch (state_) {
-    case State::syn_received:
-      enter_closed(Errno::refused);
-      break;
-    case State::closing:
-    case State::last_ack:
-      enter_closed(Errno::ok);
-      break;
-    default:
-      enter_closed(Errno::reset);
-      break;
+  case State::syn_received: enter_closed(Errno::refused); break;
+  case State::closing:
+  case State::last_ack: enter_closed(Errno::ok); break;
+  default: enter_closed(Errno::reset); break;
   }
 }
 
@@ -252,10 +253,12 @@ std::uint64_t Connection::on_sack_option(const wire::TcpHeader& header, std::uin
   for (std::uint8_t i = 0; i < header.sack_count; i++) {
     blocks[i] = {unwrap(header.sack[i].begin, snd_una_), unwrap(header.sack[i].end, snd_una_)};
   }
-  return scoreboard_.on_sack(std::span(blocks).first(header.sack_count), std::max(ack, snd_una_), snd_nxt_);
+  return scoreboard_.on_sack(std::span(blocks).first(header.sack_count), std::max(ack, snd_una_),
+                             snd_nxt_);
 }
 
-bool Connection::update_send_window(const wire::TcpHeader& header, std::uint64_t begin, std::uint64_t ack) {
+bool Connection::update_send_window(const wire::TcpHeader& header, std::uint64_t begin,
+                                    std::uint64_t ack) {
   // RFC 9293 3.10.7.4: only from a segment that is not older than the last one used.
   if (ack < snd_una_) return false;
   if (snd_wl1_ > begin || (snd_wl1_ == begin && snd_wl2_ > ack)) return false;
@@ -290,8 +293,10 @@ void Connection::on_new_acknowledgment(std::uint64_t ack, const Segment& segment
   if (timed_end_ && ack >= *timed_end_) {
     rtt_.sample(now - timed_at_);
     timed_end_.reset();
-  } else if (!timed_end_ && timestamps_on_ && segment.header.timestamps && segment.header.timestamps->echo != 0) {
-    const std::int32_t ticks = static_cast<std::int32_t>(timestamp(now) - segment.header.timestamps->echo);
+  } else if (!timed_end_ && timestamps_on_ && segment.header.timestamps &&
+             segment.header.timestamps->echo != 0) {
+    const std::int32_t ticks =
+        static_cast<std::int32_t>(timestamp(now) - segment.header.timestamps->echo);
     // An echo of what was never sent (security case T20) is in the future or absurdly old.
     if (ticks >= 0 && ticks < 120'000) rtt_.sample(ticks * kMillisecond);
   }
@@ -303,6 +308,7 @@ void Connection::on_new_acknowledgment(std::uint64_t ack, const Segment& segment
   soft_error_ = Errno::ok;
   duplicate_acks_ = 0;
 
+  const bool was_in_recovery = in_recovery_;
   if (in_recovery_ || timed_out_) {
     if (ack >= recovery_point_) {
       in_recovery_ = false;  // RFC 6675 5 step A, RFC 6582 3.2 step 3 (full acknowledgment)
@@ -314,8 +320,9 @@ void Connection::on_new_acknowledgment(std::uint64_t ack, const Segment& segment
       retransmit_due_ = true;
     }
   }
-  // Fast recovery leaves the window alone; slow start after a timeout grows it.
-  if (!in_recovery_) congestion_.on_ack(delivered, 2 * flight >= congestion_.window());
+  // Fast recovery leaves the window alone, and so does the ACK that ends it; slow start after a
+  // timeout grows it.
+  if (!was_in_recovery) congestion_.on_ack(delivered, 2 * flight >= congestion_.window());
   on_loss_signs(false);
   charge();
   restart_retransmission(now);  // RFC 6298 5.3
@@ -330,7 +337,8 @@ void Connection::on_loss_signs(bool duplicate) {
   }
   // RFC 6582 3.2 step 2: these duplicates are about what was sent before the last cut. Without SACK
   // that holds for the ACK at the point itself, too.
-  if (timed_out_ || snd_una_ < recovery_point_ || (!sack_on_ && snd_una_ == recovery_point_ && was_cut_)) {
+  if (timed_out_ || snd_una_ < recovery_point_ ||
+      (!sack_on_ && snd_una_ == recovery_point_ && was_cut_)) {
     if (sack_on_) {
       scoreboard_.update_lost(mss);
       on_lost_again(mss);
@@ -362,18 +370,13 @@ void Connection::on_lost_again(std::uint32_t mss) {
 
 bool Connection::on_finish_acknowledged(Nanos now) {
   switch (state_) {
-    case State::fin_wait_1:
-      state_ = State::fin_wait_2;
-      if (orphan_) close_at_ = now + kFinWait2;
-      return true;
-    case State::closing:
-      enter_time_wait(now);
-      return true;
-    case State::last_ack:
-      enter_closed(Errno::ok);
-      return false;
-    default:
-      return true;
+  case State::fin_wait_1:
+    state_ = State::fin_wait_2;
+    if (orphan_) close_at_ = now + kFinWait2;
+    return true;
+  case State::closing: enter_time_wait(now); return true;
+  case State::last_ack: enter_closed(Errno::ok); return false;
+  default: return true;
   }
 }
 
@@ -388,7 +391,8 @@ void Connection::on_urgent(const wire::TcpHeader& header, std::uint64_t begin) {
   urgent_ = Urgent::pending;
 }
 
-Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64_t end, bool fin, Nanos now) {
+Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64_t end, bool fin,
+                              Nanos now) {
   if (segment.length == 0 && !fin) return Answer::none;
   if (state_ != State::established && state_ != State::fin_wait_1 && state_ != State::fin_wait_2) {
     return Answer::none;  // after the peer's FIN there is no text (RFC 9293 3.10.7.4)
@@ -416,7 +420,8 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
                         static_cast<std::uint32_t>(std::min(text_end, rcv_nxt_))};
   }
   if (text_end > edge) resources_.counters.drop(Drop::tcp_out_of_window);
-  if (fin && text_end <= edge && !fin_position_ && reassembly_.end() <= text_end) fin_position_ = text_end;
+  if (fin && text_end <= edge && !fin_position_ && reassembly_.end() <= text_end)
+    fin_position_ = text_end;
 
   const bool in_order = from == rcv_nxt_;
   const bool had_gap = !reassembly_.empty();
@@ -431,8 +436,9 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
         skip -= slice.size();
         continue;
       }
-      Slice part = slice.part(static_cast<std::uint32_t>(skip),
-                              static_cast<std::uint32_t>(std::min<std::uint64_t>(left, UINT32_MAX)));
+      Slice part =
+          slice.part(static_cast<std::uint32_t>(skip),
+                     static_cast<std::uint32_t>(std::min<std::uint64_t>(left, UINT32_MAX)));
       skip = 0;
       left -= part.size();
       if (!part.empty()) kept.push_back(std::move(part));
@@ -475,8 +481,9 @@ void Connection::acknowledge(const Segment& segment, Nanos now) {
   const std::uint32_t full = segment.gso_size != 0 ? segment.gso_size : segment.length;
   peer_segment_ = std::min<std::uint32_t>(std::max(peer_segment_, full), path_mss_);
   unacknowledged_bytes_ += segment.length;
-  // RFC 9293 3.8.6.3 (SHLD-18, MUST-59): every second full segment at least, below 0.5 s.
-  if (settings_.quick_ack || unacknowledged_bytes_ >= 2 * peer_segment_) {
+  // RFC 9293 3.8.6.3 (SHLD-18, MUST-59): every second full segment at least, below 0.5 s. And each
+  // large one: a peer whose window holds just two of 64 KiB may be able to send only one of them.
+  if (settings_.quick_ack || unacknowledged_bytes_ >= std::min(2 * peer_segment_, kAckAtLatest)) {
     ack_now_ = true;
   } else if (delayed_ack_at_ == kNever) {
     delayed_ack_at_ = now + kDelayedAck;
@@ -489,18 +496,13 @@ void Connection::on_finish(Nanos now) {
   rcv_edge_ = std::max(rcv_edge_, rcv_nxt_);
   ack_now_ = true;
   switch (state_) {
-    case State::established:
-      state_ = State::close_wait;
-      break;
-    case State::fin_wait_1:
-      // If our FIN were acknowledged, the state would be FIN-WAIT-2 by now.
-      state_ = State::closing;
-      break;
-    case State::fin_wait_2:
-      enter_time_wait(now);
-      break;
-    default:
-      break;
+  case State::established: state_ = State::close_wait; break;
+  case State::fin_wait_1:
+    // If our FIN were acknowledged, the state would be FIN-WAIT-2 by now.
+    state_ = State::closing;
+    break;
+  case State::fin_wait_2: enter_time_wait(now); break;
+  default: break;
   }
 }
 

@@ -14,8 +14,8 @@ class RttEstimator {
  public:
   /// RFC 6298 2.1: 1 s until the first measurement.
   static constexpr Nanos kInitial = kSecond;
-  /// RFC 6298 2.4 says SHOULD 1 s for the whole. 200 ms above the round trip, as the systems that we
-  /// talk to have it: the delayed ACK timers of today's receivers (40 ms here, up to 200 ms
+  /// RFC 6298 2.4 says SHOULD 1 s for the whole. 200 ms above the round trip, as the systems that
+  /// we talk to have it: the delayed ACK timers of today's receivers (40 ms here, up to 200 ms
   /// elsewhere) come on top of the round trip, and a steady one has no variance to cover them.
   static constexpr Nanos kMinimum = 200 * kMillisecond;
   /// RFC 6298 2.5: at least 60 s.

@@ -3,7 +3,8 @@
 
 namespace vpollnet::tcp {
 
-std::uint64_t Scoreboard::on_sack(std::span<const Interval> blocks, std::uint64_t una, std::uint64_t nxt) {
+std::uint64_t Scoreboard::on_sack(std::span<const Interval> blocks, std::uint64_t una,
+                                  std::uint64_t nxt) {
   std::uint64_t fresh = 0;
   for (const Interval& block : blocks) {
     // A block at or below `una` is a D-SACK (RFC 2883 4); one beyond nxt, or reversed, is a lie.
@@ -91,7 +92,8 @@ std::uint64_t Scoreboard::pipe(std::uint64_t una, std::uint64_t nxt) const {
   };
   const std::uint64_t not_lost = unreported(std::max(lost_edge_, una), nxt);
   std::uint64_t again = unreported(una, std::min(high_retransmit_, nxt));
-  for (const Interval& range : lost_again_.all()) again -= unreported(std::max(range.begin, una), range.end);
+  for (const Interval& range : lost_again_.all())
+    again -= unreported(std::max(range.begin, una), range.end);
   const std::uint64_t sum = not_lost + again;
   return sum > duplicates_ ? sum - duplicates_ : 0;
 }
@@ -126,7 +128,8 @@ Interval Scoreboard::last_unreported(std::uint64_t una, std::uint64_t nxt) const
 void Scoreboard::on_retransmit(Interval range, std::uint64_t nxt) {
   high_retransmit_ = std::max(high_retransmit_, range.end);
   // Served from below: whatever is below the end of this one was sent or has arrived.
-  if (!lost_again_.empty() && range.begin < lost_again_.all().back().end) lost_again_.remove_below(range.end);
+  if (!lost_again_.empty() && range.begin < lost_again_.all().back().end)
+    lost_again_.remove_below(range.end);
   if (!again_.empty() && again_.back().mark == nxt && again_.back().range.end == range.begin) {
     again_.back().range.end = range.end;
   } else if (again_.size() < kMaxAgain) {

@@ -17,7 +17,8 @@ class Scoreboard {
  public:
   /// RFC 6675 2, RFC 5681 3.2.
   static constexpr std::uint32_t kDupThresh = 3;
-  /// Ranges that a peer's SACK may open; more are passed over, which costs a retransmission at most.
+  /// Ranges that a peer's SACK may open; more are passed over, which costs a retransmission at
+  /// most.
   static constexpr std::size_t kMaxRanges = 256;
 
   /// Notes the blocks of an ACK. Those outside (una, nxt] are ignored (RFC 2018 5.1; security case
@@ -29,7 +30,8 @@ class Scoreboard {
   /// Another duplicate ACK of a peer without SACK: one segment has left the network.
   void on_duplicate(std::uint32_t mss, std::uint64_t flight);
 
-  /// RFC 6675 4, IsLost(una): three ranges, or more than two segments' bytes, have arrived above it.
+  /// RFC 6675 4, IsLost(una): three ranges, or more than two segments' bytes, have arrived above
+  /// it.
   bool lost_by_sack(std::uint64_t una, std::uint32_t mss) const;
   /// Marks as lost all that IsLost says.
   void update_lost(std::uint32_t mss);
@@ -68,11 +70,11 @@ class Scoreboard {
   static constexpr std::size_t kMaxAgain = 512;
 
   IntervalSet<kMaxRanges> sacked_;
-  std::uint64_t lost_edge_ = 0;       ///< all below that is not in sacked_ is lost
-  std::uint64_t high_retransmit_ = 0; ///< RFC 6675 2, HighRxt: all below was sent again
-  std::deque<Again> again_;           ///< in the order of sending, so `mark` ascends
+  std::uint64_t lost_edge_ = 0;         ///< all below that is not in sacked_ is lost
+  std::uint64_t high_retransmit_ = 0;   ///< RFC 6675 2, HighRxt: all below was sent again
+  std::deque<Again> again_;             ///< in the order of sending, so `mark` ascends
   IntervalSet<kMaxRanges> lost_again_;  ///< below high_retransmit_, but to be sent once more
-  std::uint64_t duplicates_ = 0;      ///< bytes that duplicate ACKs stand for, without SACK
+  std::uint64_t duplicates_ = 0;        ///< bytes that duplicate ACKs stand for, without SACK
 };
 
 }  // namespace vpollnet::tcp

@@ -58,7 +58,8 @@ Outgoing Connection::make(std::uint8_t flags, std::uint64_t sequence, Nanos now)
     }
     header.sack_count = first;
     if (count > first) {
-      header.sack_count += reassembly_.sack_blocks(std::span(header.sack).subspan(first, count - first));
+      header.sack_count +=
+          reassembly_.sack_blocks(std::span(header.sack).subspan(first, count - first));
     }
   }
   if ((flags & wire::kSyn) == 0) header.window = advertise_window();
@@ -83,13 +84,16 @@ std::optional<Outgoing> Connection::syn_segment(Nanos now) {
   wire::TcpHeader& header = out.header;
   header.mss = path_mss_;  // RFC 9293 3.7.1
   if (settings_.max_segment != 0) {
-    header.mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(path_mss_, settings_.max_segment));
+    header.mss =
+        static_cast<std::uint16_t>(std::min<std::uint32_t>(path_mss_, settings_.max_segment));
   }
   // An answer carries only what was offered (RFC 7323 2.2, 3.2; RFC 2018 2).
   if (!answer || window_scaling_) header.window_scale = receive_shift_;
   header.sack_permitted = !answer || sack_on_;
-  if (!answer || timestamps_on_) header.timestamps = wire::TcpTimestamps{timestamp(now), answer ? ts_recent_ : 0};
-  header.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(settings_.receive_buffer, 65535));
+  if (!answer || timestamps_on_)
+    header.timestamps = wire::TcpTimestamps{timestamp(now), answer ? ts_recent_ : 0};
+  header.window =
+      static_cast<std::uint16_t>(std::min<std::uint32_t>(settings_.receive_buffer, 65535));
   if (answer) rcv_edge_ = std::max(rcv_edge_, rcv_nxt_ + header.window);
   on_sent(iss_ + 1, snd_nxt_ > iss_, now);
   return out;
@@ -97,14 +101,16 @@ std::optional<Outgoing> Connection::syn_segment(Nanos now) {
 
 std::uint8_t Connection::sack_count() const {
   if (!sack_on_) return 0;
-  const std::size_t wanted = reassembly_.ranges() + (duplicate_block_.begin != duplicate_block_.end ? 1 : 0);
+  const std::size_t wanted =
+      reassembly_.ranges() + (duplicate_block_.begin != duplicate_block_.end ? 1 : 0);
   return static_cast<std::uint8_t>(std::min<std::size_t>(wanted, timestamps_on_ ? 3 : 4));
 }
 
 std::uint32_t Connection::segment_size() const {
   // RFC 9293 3.7.1: Eff.snd.MSS counts the options that each segment carries.
   std::uint32_t mss = std::min(peer_mss_, path_mss_);
-  if (settings_.max_segment != 0) mss = std::min(mss, std::max<std::uint32_t>(settings_.max_segment, kMinimumMss));
+  if (settings_.max_segment != 0)
+    mss = std::min(mss, std::max<std::uint32_t>(settings_.max_segment, kMinimumMss));
   const std::uint8_t blocks = sack_count();
   const std::uint32_t options = (timestamps_on_ ? 12u : 0u) + (blocks > 0 ? 4u + 8u * blocks : 0u);
   return mss > options + 8 ? mss - options : 8;
@@ -115,7 +121,8 @@ Outgoing Connection::data_segment(std::uint64_t begin, std::uint64_t end, Nanos 
   const bool fin = end > queue_end();
   const std::uint64_t text_end = std::min(end, queue_end());
   std::uint8_t flags = wire::kAck;
-  if (text_end == queue_end() && text_end > begin) flags |= wire::kPsh;  // RFC 9293 3.9.1.2: the queue's last
+  if (text_end == queue_end() && text_end > begin)
+    flags |= wire::kPsh;  // RFC 9293 3.9.1.2: the queue's last
   if (fin) {
     flags |= wire::kFin;
     fin_sent_ = queue_end();
@@ -161,7 +168,8 @@ std::optional<Outgoing> Connection::rescue_segment(Nanos now) {
   range = scoreboard_.last_unreported(snd_una_, last);
   if (range.begin >= range.end) return std::nullopt;
   rescued_ = true;
-  return data_segment(range.end - range.begin > mss ? range.end - mss : range.begin, range.end, now);
+  return data_segment(range.end - range.begin > mss ? range.end - mss : range.begin, range.end,
+                      now);
 }
 
 std::optional<Outgoing> Connection::new_segment(Nanos now) {
@@ -171,18 +179,21 @@ std::optional<Outgoing> Connection::new_segment(Nanos now) {
   const std::uint64_t edge = snd_una_ + snd_wnd_;
   const std::uint64_t window_room = edge > snd_nxt_ ? edge - snd_nxt_ : 0;
   const std::uint64_t pipe = snd_nxt_ == snd_una_ ? 0 : scoreboard_.pipe(snd_una_, snd_nxt_);
-  const std::uint64_t congestion_room = congestion_.window() > pipe ? congestion_.window() - pipe : 0;
+  const std::uint64_t congestion_room =
+      congestion_.window() > pipe ? congestion_.window() - pipe : 0;
   if (unsent == 0) {
     // A FIN alone: it takes a sequence number of the window, but not of the congestion window.
-    return fin_queued_ && window_room > 0 ? std::optional(data_segment(snd_nxt_, send_end(), now)) : std::nullopt;
+    return fin_queued_ && window_room > 0 ? std::optional(data_segment(snd_nxt_, send_end(), now))
+                                          : std::nullopt;
   }
 
   std::uint64_t length = std::min(unsent, window_room);
   if (length > congestion_room) {
     // A full segment or nothing; with nothing under way one may always go, or nothing ever would.
-    length = pipe == 0 ? std::min<std::uint64_t>(length, std::max<std::uint64_t>(congestion_room, mss))
-                       : congestion_room < mss ? 0
-                                               : congestion_room;
+    length = pipe == 0
+                 ? std::min<std::uint64_t>(length, std::max<std::uint64_t>(congestion_room, mss))
+             : congestion_room < mss ? 0
+                                     : congestion_room;
   }
   // An urgent pointer is true for one segment only: no large packets until it is past.
   const bool large = segmentation_ && snd_up_ <= snd_nxt_;
@@ -202,7 +213,8 @@ std::optional<Outgoing> Connection::new_segment(Nanos now) {
         if (push_at_ == kNever) push_at_ = now + kMaxCork;
       }
       // Nagle (3.7.4): one short segment at a time.
-      if (!settings_.no_delay && (snd_nxt_ > snd_una_ || length > tail) && snd_up_ <= snd_una_) send_tail = false;
+      if (!settings_.no_delay && (snd_nxt_ > snd_una_ || length > tail) && snd_up_ <= snd_una_)
+        send_tail = false;
     }
     if (!send_tail) length -= tail;
     if (length == 0) return std::nullopt;
@@ -231,7 +243,8 @@ void Connection::on_sent(std::uint64_t end, bool again, Nanos now) {
     resources_.counters.tcp_retransmits++;
     timed_end_.reset();  // Karn
   } else {
-    if (snd_una_ == snd_nxt_ && persist_backoff_ == 0) progress_at_ = now;  // the wait for an ACK begins
+    if (snd_una_ == snd_nxt_ && persist_backoff_ == 0)
+      progress_at_ = now;  // the wait for an ACK begins
     if (!timed_end_) {
       timed_end_ = end;
       timed_at_ = now;
@@ -270,8 +283,10 @@ void Connection::on_path_mss(std::uint16_t path_mss, bool segmentation) {
   const bool smaller = path_mss < path_mss_;
   path_mss_ = path_mss;
   congestion_.set_mss(segment_size());
-  // RFC 1191 6.4: what went out too large was dropped; it goes again, and the congestion window stays.
-  if (smaller && snd_nxt_ > snd_una_ && state_ != State::syn_sent && state_ != State::syn_received) {
+  // RFC 1191 6.4: what went out too large was dropped; it goes again, and the congestion window
+  // stays.
+  if (smaller && snd_nxt_ > snd_una_ && state_ != State::syn_sent &&
+      state_ != State::syn_received) {
     scoreboard_.mark_lost(snd_una_, snd_nxt_);
     retransmit_due_ = true;
   }

@@ -15,7 +15,8 @@ constexpr Nanos kMaxProbeInterval = 60 * kSecond;
 }  // namespace
 
 Nanos Connection::deadline() const {
-  return std::min({retransmit_at_, persist_at_, delayed_ack_at_, push_at_, keepalive_at_, close_at_});
+  return std::min(
+      {retransmit_at_, persist_at_, delayed_ack_at_, push_at_, keepalive_at_, close_at_});
 }
 
 void Connection::on_deadline(Nanos now) {
@@ -38,7 +39,8 @@ void Connection::on_deadline(Nanos now) {
 }
 
 bool Connection::gave_up(Nanos now) const {
-  Nanos limit = state_ == State::syn_sent || state_ == State::syn_received ? kSynTimeout : kUserTimeout;
+  Nanos limit =
+      state_ == State::syn_sent || state_ == State::syn_received ? kSynTimeout : kUserTimeout;
   Nanos since = progress_at_;
   if (settings_.user_timeout > 0) {
     limit = settings_.user_timeout;  // RFC 5482; it ends a zero window too (RFC 6429 2)
@@ -56,9 +58,13 @@ void Connection::restart_retransmission(Nanos now) {
     return;
   }
   retransmit_at_ = now + rtt_.timeout();  // RFC 6298 5.1, 5.3
-  if (snd_wnd_ == 0 && was_established_) retransmit_at_ = std::min(retransmit_at_, now + kMaxProbeInterval);
-  const Nanos limit = settings_.user_timeout > 0 ? settings_.user_timeout : was_established_ ? 0 : kSynTimeout;
-  if (limit > 0) retransmit_at_ = std::min(retransmit_at_, std::max(now + kMillisecond, progress_at_ + limit));
+  if (snd_wnd_ == 0 && was_established_)
+    retransmit_at_ = std::min(retransmit_at_, now + kMaxProbeInterval);
+  const Nanos limit = settings_.user_timeout > 0 ? settings_.user_timeout
+                      : was_established_         ? 0
+                                                 : kSynTimeout;
+  if (limit > 0)
+    retransmit_at_ = std::min(retransmit_at_, std::max(now + kMillisecond, progress_at_ + limit));
 }
 
 void Connection::on_retransmission_timeout(Nanos now) {
@@ -102,11 +108,14 @@ void Connection::update_persist(Nanos now) {
   }
   if (persist_at_ != kNever) return;
   if (persist_backoff_ == 0) progress_at_ = now;
-  // A small window is filled at a steady pace: the override timeout of RFC 9293 3.8.6.2.1, 0.1 to 1 s.
+  // A small window is filled at a steady pace: the override timeout of RFC 9293 3.8.6.2.1, 0.1 to 1
+  // s.
   persist_at_ = now + (snd_wnd_ > 0 ? std::min(rtt_.timeout(), kSecond)
-                                    : std::min(rtt_.timeout() << std::min(persist_backoff_, 10u), kMaxProbeInterval));
+                                    : std::min(rtt_.timeout() << std::min(persist_backoff_, 10u),
+                                               kMaxProbeInterval));
   if (settings_.user_timeout > 0) {
-    persist_at_ = std::min(persist_at_, std::max(now + kMillisecond, progress_at_ + settings_.user_timeout));
+    persist_at_ =
+        std::min(persist_at_, std::max(now + kMillisecond, progress_at_ + settings_.user_timeout));
   }
 }
 
@@ -122,8 +131,9 @@ void Connection::on_persist_timeout(Nanos now) {
 
 void Connection::set_keepalive(Nanos now) {
   keepalive_probes_ = 0;
-  const bool applies = settings_.keep_alive && (state_ == State::established || state_ == State::close_wait ||
-                                                state_ == State::fin_wait_1 || state_ == State::fin_wait_2);
+  const bool applies =
+      settings_.keep_alive && (state_ == State::established || state_ == State::close_wait ||
+                               state_ == State::fin_wait_1 || state_ == State::fin_wait_2);
   keepalive_at_ = applies ? std::max(now, last_received_at_ + settings_.keep_idle) : kNever;
 }
 
@@ -135,9 +145,10 @@ void Connection::on_keepalive(Nanos now) {
     return;
   }
   // tcp(7), TCP_USER_TIMEOUT: overrides keepalive in when to give up.
-  const bool too_long = settings_.user_timeout > 0
-                            ? keepalive_probes_ > 0 && now - last_received_at_ >= settings_.user_timeout
-                            : keepalive_probes_ >= settings_.keep_count;
+  const bool too_long =
+      settings_.user_timeout > 0
+          ? keepalive_probes_ > 0 && now - last_received_at_ >= settings_.user_timeout
+          : keepalive_probes_ >= settings_.keep_count;
   if (too_long) {
     reset_due_ = true;
     enter_closed(soft_error_ != Errno::ok ? soft_error_ : Errno::timed_out);

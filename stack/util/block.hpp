@@ -28,7 +28,8 @@ struct Block {
   std::uint32_t room() const { return capacity - filled; }
 };
 
-/// A range of a block. Copies share the bytes; whoever shares a block must not write below `filled`.
+/// A range of a block. Copies share the bytes; whoever shares a block must not write below
+/// `filled`.
 class Slice {
  public:
   Slice() = default;
@@ -39,7 +40,8 @@ class Slice {
     if (block_ != nullptr) block_->references++;
   }
   Slice(Slice&& other) noexcept
-      : block_(std::exchange(other.block_, nullptr)), offset_(other.offset_), length_(other.length_) {}
+      : block_(std::exchange(other.block_, nullptr)), offset_(other.offset_),
+        length_(other.length_) {}
   Slice& operator=(Slice other) noexcept {
     std::swap(block_, other.block_);
     offset_ = other.offset_;

@@ -21,9 +21,10 @@ void ByteQueue::append_copy(std::span<const std::uint8_t> bytes, BlockPool& pool
     const bool writable =
         block != nullptr && block->room() > 0 && tail->offset() + tail->size() == block->filled;
     if (!writable) {
-      const std::size_t wanted = bytes.size() + size_ > kBulk ? BlockPool::kLargeCapacity : kSmallBlock;
-      slices_.push_back(pool.allocate(
-          static_cast<std::uint32_t>(std::max<std::size_t>(wanted, std::min(bytes.size(), kBulk)))));
+      const std::size_t wanted =
+          bytes.size() + size_ > kBulk ? BlockPool::kLargeCapacity : kSmallBlock;
+      slices_.push_back(pool.allocate(static_cast<std::uint32_t>(
+          std::max<std::size_t>(wanted, std::min(bytes.size(), kBulk)))));
       tail = &slices_.back();
       block = tail->block();
     }
@@ -73,8 +74,9 @@ void ByteQueue::share(std::size_t offset, std::size_t length, Packet& packet) co
   length = std::min(length, size_ - offset);
   std::size_t at = locate(offset);
   while (length > 0) {
-    Slice part = slices_[at].part(static_cast<std::uint32_t>(offset),
-                                  static_cast<std::uint32_t>(std::min<std::size_t>(length, UINT32_MAX)));
+    Slice part =
+        slices_[at].part(static_cast<std::uint32_t>(offset),
+                         static_cast<std::uint32_t>(std::min<std::size_t>(length, UINT32_MAX)));
     length -= part.size();
     offset = 0;
     at++;
@@ -109,7 +111,8 @@ void ByteQueue::trim_front(std::size_t count) {
   }
   while (count > 0) {
     Slice& front = slices_[first_];
-    const std::uint32_t step = static_cast<std::uint32_t>(std::min<std::size_t>(count, front.size()));
+    const std::uint32_t step =
+        static_cast<std::uint32_t>(std::min<std::size_t>(count, front.size()));
     front.trim_front(step);
     count -= step;
     if (front.empty()) {

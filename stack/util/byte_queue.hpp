@@ -42,7 +42,8 @@ class ByteQueue {
   std::vector<Slice> slices_;
   std::size_t first_ = 0;  ///< slices before this one are spent
   std::size_t size_ = 0;
-  /// Where the last range began, since ranges are asked for in order: slice index and the bytes before it.
+  /// Where the last range began, since ranges are asked for in order: slice index and the bytes
+  /// before it.
   mutable std::size_t hint_slice_ = 0;
   mutable std::size_t hint_bytes_ = 0;
 };

@@ -31,8 +31,9 @@ class IntervalSet {
   /// there is none left is not added: 0.
   std::uint64_t add(std::uint64_t begin, std::uint64_t end) {
     if (begin >= end) return 0;
-    auto first = std::lower_bound(ranges_.begin(), ranges_.end(), begin,
-                                  [](const Interval& range, std::uint64_t at) { return range.end < at; });
+    auto first =
+        std::lower_bound(ranges_.begin(), ranges_.end(), begin,
+                         [](const Interval& range, std::uint64_t at) { return range.end < at; });
     auto last = first;
     std::uint64_t merged = 0;
     Interval grown{begin, end};
@@ -67,7 +68,8 @@ class IntervalSet {
     }
   }
 
-  /// The first range within [from, to) that is in no range of the set; empty (begin == end) if none.
+  /// The first range within [from, to) that is in no range of the set; empty (begin == end) if
+  /// none.
   Interval first_gap(std::uint64_t from, std::uint64_t to) const {
     auto range = std::upper_bound(ranges_.begin(), ranges_.end(), from,
                                   [](std::uint64_t at, const Interval& r) { return at < r.end; });

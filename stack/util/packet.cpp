@@ -10,13 +10,9 @@ Packet::Packet(Slice body) : body_size_(body.size()) {
 }
 
 Packet::Packet(const Packet& other)
-    : gso_size(other.gso_size),
-      checksum(other.checksum),
-      checksum_from_end(other.checksum_from_end),
-      checksum_field(other.checksum_field),
-      begin_(other.begin_),
-      body_size_(other.body_size_),
-      body_(other.body_) {
+    : gso_size(other.gso_size), checksum(other.checksum),
+      checksum_from_end(other.checksum_from_end), checksum_field(other.checksum_field),
+      begin_(other.begin_), body_size_(other.body_size_), body_(other.body_) {
   std::memcpy(head_.data() + begin_, other.head_.data() + begin_, head_size());
 }
 
@@ -60,7 +56,8 @@ std::span<const std::uint8_t> Packet::contiguous(std::size_t count, BlockPool& p
     // copy_out counts from the old head, so the body is trimmed only now.
     std::size_t left = missing;
     while (left > 0) {
-      const std::uint32_t step = static_cast<std::uint32_t>(std::min<std::size_t>(left, body_.front().size()));
+      const std::uint32_t step =
+          static_cast<std::uint32_t>(std::min<std::size_t>(left, body_.front().size()));
       body_.front().trim_front(step);
       if (body_.front().empty()) body_.erase(body_.begin());
       left -= step;
@@ -116,7 +113,8 @@ void Packet::trim_front(std::size_t count) {
   body_size_ -= count;
   std::size_t gone = 0;
   while (count > 0) {
-    const std::uint32_t step = static_cast<std::uint32_t>(std::min<std::size_t>(count, body_[gone].size()));
+    const std::uint32_t step =
+        static_cast<std::uint32_t>(std::min<std::size_t>(count, body_[gone].size()));
     body_[gone].trim_front(step);
     count -= step;
     if (body_[gone].empty()) gone++;
@@ -129,7 +127,8 @@ void Packet::truncate(std::size_t length) {
   // A partial checksum is located from the end; a shorter packet has another end.
   if (checksum == ChecksumState::partial) {
     const std::size_t cut = size() - length;
-    checksum_from_end = checksum_from_end > cut ? checksum_from_end - static_cast<std::uint32_t>(cut) : 0;
+    checksum_from_end =
+        checksum_from_end > cut ? checksum_from_end - static_cast<std::uint32_t>(cut) : 0;
   }
   if (length <= head_size()) {
     std::memmove(head_.data() + kHeadCapacity - length, head_.data() + begin_, length);
@@ -142,7 +141,8 @@ void Packet::truncate(std::size_t length) {
   body_size_ = left;
   std::size_t keep = 0;
   while (left > 0) {
-    body_[keep].truncate(static_cast<std::uint32_t>(std::min<std::size_t>(left, body_[keep].size())));
+    body_[keep].truncate(
+        static_cast<std::uint32_t>(std::min<std::size_t>(left, body_[keep].size())));
     left -= body_[keep].size();
     keep++;
   }
@@ -177,8 +177,9 @@ Packet Packet::body_part(std::size_t offset, std::size_t length) const {
       offset -= slice.size();
       continue;
     }
-    Slice part = slice.part(static_cast<std::uint32_t>(offset),
-                            static_cast<std::uint32_t>(std::min<std::size_t>(length, slice.size())));
+    Slice part =
+        slice.part(static_cast<std::uint32_t>(offset),
+                   static_cast<std::uint32_t>(std::min<std::size_t>(length, slice.size())));
     offset = 0;
     length -= part.size();
     result.append(std::move(part));

@@ -25,7 +25,8 @@ enum class ChecksumState : std::uint8_t {
 /// A packet owns its head and shares its body. Movable, and cheap to move.
 class Packet {
  public:
-  /// Ethernet with a VLAN tag, IPv4 with options or IPv6, TCP with options: 18 + 60 + 60, rounded up.
+  /// Ethernet with a VLAN tag, IPv4 with options or IPv6, TCP with options: 18 + 60 + 60, rounded
+  /// up.
   static constexpr std::size_t kHeadCapacity = 160;
 
   Packet() = default;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Time in the core: a monotonic count of nanoseconds that the caller hands in. The core has no clock.
+// Time in the core: a monotonic count of nanoseconds that the caller hands in. The core has no
+// clock.
 #pragma once
 
 #include <cstdint>

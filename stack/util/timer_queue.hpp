@@ -20,7 +20,7 @@ struct TimerEntry {
 ///
 /// A deadline that moves away is not re-sorted (a retransmission timer is restarted by each ACK):
 /// the entry comes up at its old time, and its owner arms it again for the true one.
-template <class Object, TimerEntry Object::* kEntry>
+template <class Object, TimerEntry Object::*kEntry>
 class TimerQueue {
  public:
   /// Makes `object` come up at `deadline` or earlier. kNever leaves an armed entry alone.

@@ -54,10 +54,10 @@ class IpAddress {
     return {bytes_.data(), family_ == Family::ipv4 ? 4u : family_ == Family::ipv6 ? 16u : 0u};
   }
 
-  bool is_unspecified() const;  ///< 0.0.0.0 or ::
-  bool is_loopback() const;     ///< 127.0.0.0/8 or ::1
-  bool is_multicast() const;    ///< 224.0.0.0/4 or ff00::/8
-  bool is_link_local() const;   ///< 169.254.0.0/16 or fe80::/10
+  bool is_unspecified() const;           ///< 0.0.0.0 or ::
+  bool is_loopback() const;              ///< 127.0.0.0/8 or ::1
+  bool is_multicast() const;             ///< 224.0.0.0/4 or ff00::/8
+  bool is_link_local() const;            ///< 169.254.0.0/16 or fe80::/10
   bool is_link_local_multicast() const;  ///< 224.0.0.0/24 or ff02::/16
   bool is_limited_broadcast() const { return *this == broadcast(); }
   /// ff02::1:ffXX:XXXX of this address (RFC 4291 2.7.1).

@@ -48,7 +48,8 @@ struct TcpHeader {
   std::uint16_t window = 0;  ///< as on the wire, not scaled
   std::uint16_t urgent = 0;  ///< offset from `sequence`, meaningful with kUrg
   std::optional<std::uint16_t> mss;
-  std::optional<std::uint8_t> window_scale;  ///< as on the wire; values over 14 count as 14 (RFC 7323 2.3)
+  std::optional<std::uint8_t>
+      window_scale;  ///< as on the wire; values over 14 count as 14 (RFC 7323 2.3)
   bool sack_permitted = false;
   std::optional<TcpTimestamps> timestamps;
   std::array<SackBlock, 4> sack{};

@@ -22,6 +22,11 @@ using test::Holdings;
 
 namespace {
 
+/// As at the end of a pump's hold.
+void set(Readiness& readiness, std::uint32_t mask) {
+  if (readiness.set(mask)) readiness.wake();
+}
+
 constexpr std::uint32_t kIn = socket::kIn;
 constexpr std::uint32_t kOut = socket::kOut;
 
@@ -82,7 +87,7 @@ TEST_CASE("ERR and HUP come unasked, and can be taken back, on every back end") 
   std::uint32_t returned = 0;
   CHECK(poll_one(own.fd, 0, 0, returned) == 1);
   CHECK(returned == (POLLERR | POLLHUP));
-  own.readiness->set(0);
+  set(*own.readiness, 0);
   CHECK(poll_one(own.fd, POLLIN | POLLOUT, 0, returned) == 0);
 }
 
@@ -108,7 +113,7 @@ TEST_CASE("an entry with a negative descriptor is left out") {
 
 TEST_CASE("poll wakes when another thread makes a socket ready") {
   Own own(kOut);
-  std::thread other = later([&] { own.readiness->set(kOut | kIn); });
+  std::thread other = later([&] { set(*own.readiness, kOut | kIn); });
   std::uint32_t returned = 0;
   CHECK(poll_one(own.fd, POLLIN, -1, returned) == 1);
   CHECK(returned == POLLIN);
@@ -126,13 +131,13 @@ TEST_CASE("poll over a socket and a pipe sees either") {
   CHECK(entries[1].returned == POLLIN);
   other.join();
   // Both at once: neither hides the other.
-  own.readiness->set(kIn);
+  set(*own.readiness, kIn);
   CHECK(*host::poll(entries, -1) == 2);
   CHECK(entries[0].returned == POLLIN);
   char byte = 0;
   CHECK(read(pipe.reader(), &byte, 1) == 1);
-  own.readiness->set(0);
-  other = later([&] { own.readiness->set(kIn); });
+  set(*own.readiness, 0);
+  other = later([&] { set(*own.readiness, kIn); });
   CHECK(*host::poll(entries, 10'000) == 1);
   CHECK(entries[0].returned == POLLIN);
   CHECK(entries[1].returned == 0);
@@ -144,8 +149,8 @@ TEST_CASE("a readiness that comes and goes again does not end a poll early") {
   std::atomic<bool> stop{false};
   std::thread other([&] {
     while (!stop) {
-      own.readiness->set(kIn);
-      own.readiness->set(0);
+      set(*own.readiness, kIn);
+      set(*own.readiness, 0);
       std::this_thread::sleep_for(std::chrono::microseconds(300));
     }
   });
@@ -182,7 +187,7 @@ TEST_CASE("the same socket twice in a list is seen twice") {
   Own own(0);
   std::array<PollEntry, 2> entries{PollEntry{.fd = own.fd, .events = POLLIN},
                                    PollEntry{.fd = own.fd, .events = POLLOUT}};
-  std::thread other = later([&] { own.readiness->set(kIn | kOut); });
+  std::thread other = later([&] { set(*own.readiness, kIn | kOut); });
   CHECK(*host::poll(entries, -1) == 2);
   CHECK(entries[0].returned == POLLIN);
   CHECK(entries[1].returned == POLLOUT);
@@ -248,7 +253,7 @@ TEST_CASE("many threads poll many sockets that flip and close") {
   }
   CHECK(test::eventually([&] { return starts == 4; }));
   for (int round = 0; round < 300; round++) {
-    for (const auto& own : sockets) own->readiness->set(round % 2 == 0 ? kIn : 0);
+    for (const auto& own : sockets) set(*own->readiness, round % 2 == 0 ? kIn : 0);
   }
   for (const auto& own : sockets) own->readiness->close();
   for (std::thread& poller : pollers) poller.join();

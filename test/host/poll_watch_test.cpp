@@ -17,6 +17,11 @@ using test::Holdings;
 
 namespace {
 
+/// As at the end of a pump's hold.
+void set(Readiness& readiness, std::uint32_t mask) {
+  if (readiness.set(mask)) readiness.wake();
+}
+
 constexpr std::uint32_t kIn = socket::kIn;
 
 bool is_readable(int fd, int timeout_ms = 0) {
@@ -35,16 +40,16 @@ TEST_CASE("a watch becomes readable with one of our sockets, and quiet again aft
     REQUIRE(watch);
     CHECK_FALSE((*watch)->ready());
     CHECK_FALSE(is_readable((*watch)->fd()));
-    std::thread other([&] { own->set(kIn); });
+    std::thread other([&] { set(*own, kIn); });
     CHECK(is_readable((*watch)->fd(), 10'000));
     other.join();
     CHECK(*(*watch)->collect(entries) == 1);
     CHECK(entries[0].returned == POLLIN);
     CHECK(is_readable((*watch)->fd()));  // a level: nobody has read
-    own->set(0);
+    set(*own, 0);
     CHECK(*(*watch)->collect(entries) == 0);
     CHECK_FALSE(is_readable((*watch)->fd()));
-    own->set(kIn);
+    set(*own, kIn);
     CHECK(is_readable((*watch)->fd()));
   }
   CHECK(test::back_to(before));

@@ -163,8 +163,11 @@ describe.each(settings)('on $name', ({ device, mode, offloads }) => {
     });
 
     test('a reset from the kernel is ECONNRESET, and one of ours is too', async () => {
-      const server = await kernelServer(kernel, (socket) => socket.resetAndDestroy());
+      const server = await kernelServer(kernel, (socket) => {
+        socket.once('data', () => socket.resetAndDestroy());
+      });
       const socket = await connect(stack, kernel, server.port);
+      socket.send('now');
       expect((await ready(socket, POLLIN)) & (POLLERR | POLLHUP)).toBe(POLLERR | POLLHUP);
       expect(() => socket.recv(Buffer.alloc(1))).toThrow(
         expect.objectContaining({ code: 'ECONNRESET' }),

@@ -59,20 +59,23 @@ Ends establish(Simulation& simulation, Node& a, Node& b, const std::string& addr
   REQUIRE(listener.bind({IpAddress(), 7000}, simulation.now()) == Errno::ok);
   REQUIRE(listener.listen(8, simulation.now()) == Errno::ok);
   Socket& client = a.open(socket::Type::tcp);
-  REQUIRE(client.connect({*IpAddress::parse(address), 7000}, simulation.now()) == Errno::in_progress);
-  REQUIRE(simulation.run([&] { return (listener.readiness() & socket::kIn) != 0; }, simulation.now() + 300 * kSecond));
+  REQUIRE(client.connect({*IpAddress::parse(address), 7000}, simulation.now()) ==
+          Errno::in_progress);
+  REQUIRE(simulation.run([&] { return (listener.readiness() & socket::kIn) != 0; },
+                         simulation.now() + 300 * kSecond));
   Ends ends{&client, *listener.accept(simulation.now())};
   listener.close(simulation.now());
   return ends;
 }
 
-Outcome transfer(std::uint64_t seed, std::uint64_t bytes, const InterfaceConfig& config, const Impairment& impairment,
-                 const std::string& a_address, const std::string& b_address, int prefix) {
+Outcome transfer(std::uint64_t seed, std::uint64_t bytes, const InterfaceConfig& config,
+                 const Impairment& impairment, const std::string& a_address,
+                 const std::string& b_address, int prefix) {
   Simulation simulation(seed);
   Node& a = simulation.add("a");
   Node& b = simulation.add("b");
-  simulation.connect(a, {a_address + "/" + std::to_string(prefix)}, b, {b_address + "/" + std::to_string(prefix)},
-                     config, impairment);
+  simulation.connect(a, {a_address + "/" + std::to_string(prefix)}, b,
+                     {b_address + "/" + std::to_string(prefix)}, config, impairment);
   const Ends ends = establish(simulation, a, b, b_address);
   const Nanos begin = simulation.now();
 
@@ -91,7 +94,8 @@ Outcome transfer(std::uint64_t seed, std::uint64_t bytes, const InterfaceConfig&
         chunk_at = 0;
       }
       if (chunk_at == chunk.size()) {
-        if (!shut) REQUIRE(ends.sender->shutdown(socket::Shutdown::write, simulation.now()) == Errno::ok);
+        if (!shut)
+          REQUIRE(ends.sender->shutdown(socket::Shutdown::write, simulation.now()) == Errno::ok);
         shut = true;
         break;
       }
@@ -134,11 +138,17 @@ InterfaceConfig ethernet() {
   return config;
 }
 
-constexpr Impairment kBad{
-    .delay = 500 * kMicrosecond, .jitter = 100 * kMicrosecond, .loss = 0.01, .duplication = 0.01, .corruption = 0, .rate = 0};
+constexpr Impairment kBad{.delay = 500 * kMicrosecond,
+                          .jitter = 100 * kMicrosecond,
+                          .loss = 0.01,
+                          .duplication = 0.01,
+                          .corruption = 0,
+                          .rate = 0};
 
 /// Sanitizers make each byte ten times as dear: the whole gigabyte goes through the plain build.
-std::uint64_t scaled(std::uint64_t bytes) { return std::getenv("VPOLLNET_SANITIZED") != nullptr ? bytes / 32 : bytes; }
+std::uint64_t scaled(std::uint64_t bytes) {
+  return std::getenv("VPOLLNET_SANITIZED") != nullptr ? bytes / 32 : bytes;
+}
 
 }  // namespace
 
@@ -151,7 +161,8 @@ TEST_CASE("a gigabyte crosses a cable with loss, reordering and duplication byte
   CHECK(outcome.lost > bytes / 1500 / 200);
   CHECK(outcome.memory_left == 0);
   CHECK(outcome.blocks_left == 0);
-  MESSAGE("virtual seconds: " << static_cast<double>(outcome.took) / 1e9 << ", frames lost: " << outcome.lost);
+  MESSAGE("virtual seconds: " << static_cast<double>(outcome.took) / 1e9
+                              << ", frames lost: " << outcome.lost);
 }
 
 TEST_CASE("the same seed gives the same trace, another seed another one") {
@@ -169,7 +180,8 @@ TEST_CASE("corrupted frames never reach the stream") {
   Impairment corrupting = kBad;
   corrupting.corruption = 0.02;
   for (std::uint64_t seed = 20; seed < 30; seed++) {
-    const Outcome outcome = transfer(seed, 2'000'000, ethernet(), corrupting, "10.0.0.1", "10.0.0.2", 24);
+    const Outcome outcome =
+        transfer(seed, 2'000'000, ethernet(), corrupting, "10.0.0.1", "10.0.0.2", 24);
     CHECK(outcome.ended);
     CHECK(outcome.equal);
     CHECK(outcome.received == 2'000'000);
@@ -180,7 +192,8 @@ TEST_CASE("large segments cross a lossy cable that offloads segmentation") {
   InterfaceConfig config;
   config.mtu = 65535;
   config.offloads = {true, true};
-  const Outcome outcome = transfer(3, scaled(200'000'000), config, kBad, "10.0.0.1", "10.0.0.2", 24);
+  const Outcome outcome =
+      transfer(3, scaled(200'000'000), config, kBad, "10.0.0.1", "10.0.0.2", 24);
   CHECK(outcome.ended);
   CHECK(outcome.equal);
   CHECK(outcome.memory_left == 0);

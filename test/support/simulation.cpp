@@ -26,7 +26,8 @@ Simulation::~Simulation() {
 }
 
 Node& Simulation::add(const std::string& name) {
-  nodes_.push_back(std::make_unique<Node>(*this, nodes_.size(), name, SecretKey{random_(), random_()}));
+  nodes_.push_back(
+      std::make_unique<Node>(*this, nodes_.size(), name, SecretKey{random_(), random_()}));
   return *nodes_.back();
 }
 
@@ -70,7 +71,8 @@ double Simulation::chance() { return static_cast<double>(random_() >> 11) * 0x1p
 void Simulation::send(Node::Port& port, Packet&& frame) {
   frames_++;
   const std::size_t size = frame.size();
-  for (const std::uint64_t word : {static_cast<std::uint64_t>(now_), static_cast<std::uint64_t>(size)}) {
+  for (const std::uint64_t word :
+       {static_cast<std::uint64_t>(now_), static_cast<std::uint64_t>(size)}) {
     trace_ = (trace_ ^ word) * 0x100000001b3;
   }
   std::array<std::uint8_t, 64> front;
@@ -86,19 +88,22 @@ void Simulation::send(Node::Port& port, Packet&& frame) {
   for (int i = 0; i < copies; i++) {
     Packet copy = i + 1 < copies ? frame.clone() : std::move(frame);
     if (chance() < impairment.corruption) {
-      const std::span<std::uint8_t> bytes = copy.writable(std::min<std::size_t>(copy.size(), 2000), pool_);
+      const std::span<std::uint8_t> bytes =
+          copy.writable(std::min<std::size_t>(copy.size(), 2000), pool_);
       bytes[random_() % bytes.size()] ^= static_cast<std::uint8_t>(1u << (random_() % 8));
     }
     Nanos at = now_ + impairment.delay;
     if (impairment.rate > 0) {
-      port.free_at = std::max(port.free_at, now_) +
-                     static_cast<Nanos>(size * static_cast<std::uint64_t>(kSecond) / impairment.rate);
+      port.free_at =
+          std::max(port.free_at, now_) +
+          static_cast<Nanos>(size * static_cast<std::uint64_t>(kSecond) / impairment.rate);
       at = port.free_at + impairment.delay;
     }
     if (impairment.jitter > 0) {
       at += static_cast<Nanos>(random_() % static_cast<std::uint64_t>(impairment.jitter));
     }
-    events_.push({at, order_++, port.peer, port.peer_interface, std::make_shared<Packet>(std::move(copy))});
+    events_.push(
+        {at, order_++, port.peer, port.peer_interface, std::make_shared<Packet>(std::move(copy))});
   }
 }
 
@@ -119,7 +124,8 @@ bool Simulation::run(const std::function<bool()>& done, Nanos limit) {
     settle();
     if (done()) return true;
     Nanos next = events_.empty() ? kNever : events_.top().at;
-    for (const std::unique_ptr<Node>& node : nodes_) next = std::min(next, node->stack_->next_deadline());
+    for (const std::unique_ptr<Node>& node : nodes_)
+      next = std::min(next, node->stack_->next_deadline());
     if (next > limit) {
       now_ = limit;
       return false;

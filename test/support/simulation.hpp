@@ -19,11 +19,11 @@ namespace vpollnet::test {
 /// What a link does to each frame.
 struct Impairment {
   Nanos delay = 50 * kMicrosecond;
-  Nanos jitter = 0;         ///< up to this much more, evenly: frames overtake each other
-  double loss = 0;          ///< 0..1
-  double duplication = 0;   ///< 0..1
-  double corruption = 0;    ///< 0..1: one bit of the frame flips
-  std::uint64_t rate = 0;   ///< bytes a second; 0 is without limit
+  Nanos jitter = 0;        ///< up to this much more, evenly: frames overtake each other
+  double loss = 0;         ///< 0..1
+  double duplication = 0;  ///< 0..1
+  double corruption = 0;   ///< 0..1: one bit of the frame flips
+  std::uint64_t rate = 0;  ///< bytes a second; 0 is without limit
 };
 
 class Simulation;

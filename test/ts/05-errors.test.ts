@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { NetworkError, POLLERR, POLLIN, POLLNVAL, POLLOUT, Stack } from 'vpollnet';
@@ -6,6 +7,8 @@ import {
   connectedPair,
   freshCable,
   openStack,
+  root,
+  runProgram,
   thrownBy,
   twoStacks,
   untyped,
@@ -298,3 +301,11 @@ test.each(['tap://no/such/tap', 'tun://', 'tap://a-name-that-is-too-long'])(
     });
   },
 );
+
+test('without a descriptor left, open is EMFILE, and works again when there is one', async () => {
+  const program = join(root, 'test/ts/programs/no-descriptors.mjs');
+  const command = `ulimit -n 64; exec ${process.execPath} ${program}`;
+  const { code, stdout, stderr } = await runProgram(['bash', '-c', command]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toBe('EMFILE open, then 1 interface\n');
+});

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -101,9 +102,17 @@ Napi::Function NativeNetwork::define(Napi::Env env) {
 NativeNetwork::NativeNetwork(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<NativeNetwork>(info), resources_(addon_data(info.Env()).resources) {
   const auto limit = info[0].As<Napi::Number>().Int64Value();
-  network_ =
-      host::Network::open(host::default_pump(), static_cast<std::size_t>(limit < 0 ? 0 : limit));
-  resources_->add(network_);
+  try {
+    network_ =
+        host::Network::open(host::default_pump(), static_cast<std::size_t>(limit < 0 ? 0 : limit));
+    resources_->add(network_);
+  } catch (const std::system_error& error) {
+    // No descriptor or thread left for the pump: JavaScript makes the error of it.
+    Napi::Array failure = Napi::Array::New(info.Env(), 2);
+    failure[0u] = Napi::Number::New(info.Env(), error.code().value());
+    failure[1u] = Napi::String::New(info.Env(), error.what());
+    info.This().As<Napi::Object>().Set("failure", failure);
+  }
 }
 
 NativeNetwork::~NativeNetwork() {

@@ -11,8 +11,8 @@ namespace {
 
 struct Case {
   State state;
-  std::uint64_t next;  ///< what the peer sends next
-  std::uint64_t acked; ///< what it acknowledges
+  std::uint64_t next;   ///< what the peer sends next
+  std::uint64_t acked;  ///< what it acknowledges
   std::function<void(Bench&)> enter;
 };
 
@@ -74,7 +74,8 @@ void in_each_state(const std::function<void(Bench&, const Case&, const std::stri
     one.enter(b);
     REQUIRE(b->state() == one.state);
     // What an answer of the connection looks like: it has sent `ours`, and expects `next`.
-    const std::uint64_t ours = one.state == State::established || one.state == State::close_wait ? 1 : 2;
+    const std::uint64_t ours =
+        one.state == State::established || one.state == State::close_wait ? 1 : 2;
     test(b, one, "A " + std::to_string(ours) + " ack " + std::to_string(one.next));
   }
 }
@@ -95,7 +96,8 @@ TEST_CASE("[T11] a RST with the exact sequence number resets, in each state (RFC
   });
 }
 
-TEST_CASE("[T11] a RST elsewhere in the window gets a challenge ACK, in each state (RFC 5961 3.2)") {
+TEST_CASE(
+    "[T11] a RST elsewhere in the window gets a challenge ACK, in each state (RFC 5961 3.2)") {
   in_each_state([](Bench& b, const Case& one, const std::string& answer) {
     b.in(line("R", one.next + 1));
     CHECK(b->state() == one.state);
@@ -115,7 +117,8 @@ TEST_CASE("[T11] a RST outside of the window is dropped, in each state") {
 
 TEST_CASE("[T12] a SYN gets a challenge ACK, wherever it lies, in each state (RFC 5961 4.2)") {
   in_each_state([](Bench& b, const Case& one, const std::string& answer) {
-    for (const std::uint64_t sequence : {std::uint64_t{0}, one.next, one.next + 100, one.next + 10'000'000}) {
+    for (const std::uint64_t sequence :
+         {std::uint64_t{0}, one.next, one.next + 100, one.next + 10'000'000}) {
       b.in(line("S", sequence, "mss 1460"));
       CHECK(b->state() == one.state);
       CHECK(b.all() == answer);
@@ -135,7 +138,8 @@ TEST_CASE("[T06] odd flags change nothing, in each state") {
 
 TEST_CASE("an old duplicate gets an ACK and is not taken, in each state (RFC 9293 3.10.7.4)") {
   in_each_state([](Bench& b, const Case& one, const std::string& answer) {
-    b.in(line("A", one.next - 1, "ack 1").insert(std::string("A ").size() + std::to_string(one.next - 1).size(), "+1"));
+    b.in(line("A", one.next - 1, "ack 1")
+             .insert(std::string("A ").size() + std::to_string(one.next - 1).size(), "+1"));
     CHECK(b->state() == one.state);
     CHECK(b.all() == answer);
     CHECK(b->unread() == 0);
@@ -151,7 +155,8 @@ TEST_CASE("text beyond the window gets an ACK and is not taken, in each state") 
   });
 }
 
-TEST_CASE("[T19] an ACK of what was never sent gets an ACK and its text is not taken, in each state") {
+TEST_CASE(
+    "[T19] an ACK of what was never sent gets an ACK and its text is not taken, in each state") {
   in_each_state([](Bench& b, const Case& one, const std::string& answer) {
     b.in("PA " + std::to_string(one.next) + "+10 ack 5000");
     CHECK(b->state() == one.state);
@@ -160,7 +165,8 @@ TEST_CASE("[T19] an ACK of what was never sent gets an ACK and its text is not t
   });
 }
 
-TEST_CASE("[T13] an ACK far below SND.UNA gets a challenge ACK and its text is not taken (RFC 5961 5.2)") {
+TEST_CASE("[T13] an ACK far below SND.UNA gets a challenge ACK and its text is not taken (RFC 5961 "
+          "5.2)") {
   Bench b;
   b.establish(1000);
   for (std::uint64_t at = 1; at < 3001; at += 1000) {
@@ -175,7 +181,8 @@ TEST_CASE("[T13] an ACK far below SND.UNA gets a challenge ACK and its text is n
   CHECK(b.read() == 10);
 }
 
-TEST_CASE("[T14] challenge ACKs are limited for each connection by itself (RFC 5961 7, CVE-2016-5696)") {
+TEST_CASE(
+    "[T14] challenge ACKs are limited for each connection by itself (RFC 5961 7, CVE-2016-5696)") {
   Bench b, other;
   b.establish();
   other.establish();
@@ -212,10 +219,10 @@ TEST_CASE("[T21] of two copies with different bytes the first one counts") {
   b.establish();
   b.in("A 51+100 ack 1");
   b.salt = 1;
-  b.in("A 31+80 ack 1");   // 31..50 are new
-  b.in("A 101+100 ack 1"); // 151..200 are new
+  b.in("A 31+80 ack 1");    // 31..50 are new
+  b.in("A 101+100 ack 1");  // 151..200 are new
   b.salt = 2;
-  b.in("A 1+60 ack 1");    // 1..30 are new
+  b.in("A 1+60 ack 1");  // 1..30 are new
   std::vector<std::uint8_t> bytes(300);
   REQUIRE(*b->receive(bytes, false) == 200);
   bool equal = true;

@@ -86,7 +86,9 @@ class Bench {
     return all();
   }
   /// The text of a byte at `position` in the peer's stream.
-  static std::uint8_t text(std::uint64_t position) { return static_cast<std::uint8_t>(position * 7 + position / 251); }
+  static std::uint8_t text(std::uint64_t position) {
+    return static_cast<std::uint8_t>(position * 7 + position / 251);
+  }
   std::uint8_t salt = 0;  ///< added to the peer's text: other bytes for the same positions
 
   Segment parse(const std::string& line) {
@@ -126,7 +128,8 @@ class Bench {
         do {
           const std::uint32_t begin = number(words);
           words.ignore();
-          header.sack[header.sack_count++] = {start.initial_sequence + begin, start.initial_sequence + number(words)};
+          header.sack[header.sack_count++] = {start.initial_sequence + begin,
+                                              start.initial_sequence + number(words)};
         } while (words.peek() == ',' && words.ignore());
       } else {
         FAIL("what is " << word);
@@ -134,7 +137,8 @@ class Bench {
     }
     if (segment.length > 0) {
       std::vector<std::uint8_t> bytes(segment.length);
-      for (std::size_t i = 0; i < bytes.size(); i++) bytes[i] = static_cast<std::uint8_t>(text(sequence + i) + salt);
+      for (std::size_t i = 0; i < bytes.size(); i++)
+        bytes[i] = static_cast<std::uint8_t>(text(sequence + i) + salt);
       // In a block as a device fills it: larger than what is in it.
       Slice slice = pool.allocate(std::max(2048u, segment.length));
       std::copy(bytes.begin(), bytes.end(), slice.block()->data());
@@ -181,7 +185,8 @@ class Bench {
       now = std::max(now, next);
       connection->on_deadline(now);
       for (std::string line = out(); line != "-"; line = out()) {
-        lines += (lines.empty() ? "" : " | ") + std::to_string((now - begin) / kMillisecond) + " " + line;
+        lines += (lines.empty() ? "" : " | ") + std::to_string((now - begin) / kMillisecond) + " " +
+                 line;
       }
     }
     FAIL("its timers never rest");
@@ -201,7 +206,8 @@ class Bench {
     const std::uint8_t byte = 0;
     return connection->send({&byte, 1}, false, false, now).error();
   }
-  /// Reads what is there, up to `count` bytes, checks it against the peer's stream, and says how much.
+  /// Reads what is there, up to `count` bytes, checks it against the peer's stream, and says how
+  /// much.
   std::size_t read(std::size_t count = 1 << 20) {
     std::vector<std::uint8_t> buffer(count);
     const Result<std::size_t> copied = connection->receive(buffer, false);
@@ -223,13 +229,13 @@ class Bench {
  private:
   static std::uint8_t flag_of(char flag) {
     switch (flag) {
-      case 'S': return wire::kSyn;
-      case 'F': return wire::kFin;
-      case 'R': return wire::kRst;
-      case 'P': return wire::kPsh;
-      case 'U': return wire::kUrg;
-      case 'A': return wire::kAck;
-      default: return 0;
+    case 'S': return wire::kSyn;
+    case 'F': return wire::kFin;
+    case 'R': return wire::kRst;
+    case 'P': return wire::kPsh;
+    case 'U': return wire::kUrg;
+    case 'A': return wire::kAck;
+    default: return 0;
     }
   }
   static std::uint32_t number(std::istringstream& words) {
@@ -245,7 +251,8 @@ class Bench {
     }
     line << ' ' << static_cast<std::int32_t>(header.sequence - start.initial_sequence);
     if (segment.packet.size() > 0) line << '+' << segment.packet.size();
-    if (header.has(wire::kAck)) line << " ack " << static_cast<std::int32_t>(header.acknowledgment - irs);
+    if (header.has(wire::kAck))
+      line << " ack " << static_cast<std::int32_t>(header.acknowledgment - irs);
     if (show_window) line << " win " << header.window;
     if (header.has(wire::kUrg)) line << " urg " << header.urgent;
     if (header.mss) line << " mss " << *header.mss;
@@ -259,7 +266,8 @@ class Bench {
       }
     }
     for (std::uint8_t i = 0; i < header.sack_count; i++) {
-      line << (i == 0 ? " sack " : ",") << header.sack[i].begin - irs << '-' << header.sack[i].end - irs;
+      line << (i == 0 ? " sack " : ",") << header.sack[i].begin - irs << '-'
+           << header.sack[i].end - irs;
     }
     if (segment.packet.gso_size != 0) line << " gso " << segment.packet.gso_size;
     return line.str();

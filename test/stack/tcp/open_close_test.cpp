@@ -113,7 +113,8 @@ TEST_CASE("SYN-RECEIVED answers an ACK of something never sent with RST (RFC 929
   CHECK(b->state() == State::closed);
 }
 
-TEST_CASE("we close first: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT, and 2 MSL later CLOSED (RFC 9293 3.6)") {
+TEST_CASE(
+    "we close first: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT, and 2 MSL later CLOSED (RFC 9293 3.6)") {
   Bench b;
   b.establish();
   b->shutdown_write();
@@ -301,7 +302,8 @@ TEST_CASE("abort sends RST and forgets everything (RFC 9293 3.10.5)") {
   CHECK(b.budget->used() == 0);
 }
 
-TEST_CASE("closing before the handshake is done: SYN-SENT is forgotten, SYN-RECEIVED sends its FIN later") {
+TEST_CASE("closing before the handshake is done: SYN-SENT is forgotten, SYN-RECEIVED sends its FIN "
+          "later") {
   Bench b;
   SUBCASE("SYN-SENT") {
     b.connect();

@@ -127,7 +127,8 @@ TEST_CASE("with timestamps on, every segment carries one, and echoes the peer's 
   b->abort();
 }
 
-TEST_CASE("[T20] once negotiated, a segment without timestamps is dropped; a RST is not (RFC 7323 3.2)") {
+TEST_CASE(
+    "[T20] once negotiated, a segment without timestamps is dropped; a RST is not (RFC 7323 3.2)") {
   Bench b;
   b.peer_options = "mss 1460 ts 500/1000000";
   b.establish();
@@ -147,7 +148,8 @@ TEST_CASE("[T20] PAWS: an older timestamp is dropped with an ACK (RFC 7323 5.3 R
   b.all();
   CHECK(b.exchange("PA 11+10 ack 1 ts 499/1000000") == "A 1 ack 11");
   CHECK(b->unread() == 0);
-  CHECK(b.exchange("PA 11+10 ack 1 ts 2147484149/1000000") == "A 1 ack 11");  // 2^31 + 501: older, too
+  CHECK(b.exchange("PA 11+10 ack 1 ts 2147484149/1000000") ==
+        "A 1 ack 11");  // 2^31 + 501: older, too
   CHECK(b->unread() == 0);
   b.in("PA 11+10 ack 1 ts 2147484147/1000000");  // just in the future
   CHECK(b.read() == 10);

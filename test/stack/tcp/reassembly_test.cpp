@@ -58,7 +58,8 @@ TEST_CASE("a duplicate is reported first, and once (RFC 2883 4)") {
   }
 }
 
-TEST_CASE("text goes on the same segment as SACK blocks, and is shortened by them (RFC 9293 3.7.1)") {
+TEST_CASE(
+    "text goes on the same segment as SACK blocks, and is shortened by them (RFC 9293 3.7.1)") {
   Bench b;
   b.peer_options = "mss 1000 sackok";
   b.establish();
@@ -81,7 +82,8 @@ TEST_CASE("[T16] thousands of one-byte segments out of order stay within bounds 
   CHECK(b.read() == 2000);
 }
 
-TEST_CASE("[T16] a stream of one-byte segments keeps no block for each byte, in whatever order they come") {
+TEST_CASE("[T16] a stream of one-byte segments keeps no block for each byte, in whatever order "
+          "they come") {
   Bench b;
   b.peer_options = "mss 1460 sackok";
   b.establish();
@@ -93,7 +95,8 @@ TEST_CASE("[T16] a stream of one-byte segments keeps no block for each byte, in 
   }
   SUBCASE("every second, then those between, 100 at a time") {
     for (int base = 2; base < 20'000; base += 200) {
-      for (int i = 0; i < 100; i++) b.exchange("A " + std::to_string(base + 1 + 2 * i) + "+1 ack 1");
+      for (int i = 0; i < 100; i++)
+        b.exchange("A " + std::to_string(base + 1 + 2 * i) + "+1 ack 1");
       for (int i = 0; i < 100; i++) b.exchange("A " + std::to_string(base + 2 * i) + "+1 ack 1");
     }
   }
@@ -144,7 +147,8 @@ TEST_CASE("Reassembly: any order of any overlapping pieces gives the stream") {
       stream.copy_out(0, bytes);
       REQUIRE(bytes.size() == next - 1000);
       bool equal = true;
-      for (std::size_t i = 0; i < bytes.size(); i++) equal = equal && bytes[i] == Bench::text(1000 + i);
+      for (std::size_t i = 0; i < bytes.size(); i++)
+        equal = equal && bytes[i] == Bench::text(1000 + i);
       REQUIRE(equal);
       queue.take_in_order(UINT64_MAX, stream, pool);
       CHECK(queue.empty());

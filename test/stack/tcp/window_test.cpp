@@ -5,9 +5,11 @@
 using namespace vpollnet;
 using namespace vpollnet::tcp;
 
-TEST_CASE("a zero window is probed with one byte, ever more seldom, at least each minute (RFC 9293 3.8.6.1)") {
+TEST_CASE("a zero window is probed with one byte, ever more seldom, at least each minute (RFC 9293 "
+          "3.8.6.1)") {
   Bench b;
   b.peer_options = "mss 1000";
+  b.settings.no_delay = true;
   b.establish(0);
   CHECK(b.send(100) == 100);
   CHECK(b.all() == "-");
@@ -35,9 +37,11 @@ TEST_CASE("a zero window is probed with one byte, ever more seldom, at least eac
   CHECK(b.exchange("A 1 ack 1 win 1000") == "A 1+1 ack 1 | PA 2+99 ack 1");
 }
 
-TEST_CASE("a window that opens while a probe is under way is used at once, and nothing waits for a timer") {
+TEST_CASE("a window that opens while a probe is under way is used at once, and nothing waits for a "
+          "timer") {
   Bench b;
   b.peer_options = "mss 1000";
+  b.settings.no_delay = true;
   b.establish(0);
   b.send(5000);
   b.all();
@@ -47,8 +51,8 @@ TEST_CASE("a window that opens while a probe is under way is used at once, and n
     CHECK(b->deadline() <= b.now + kSecond);
   }
   SUBCASE("the probe was taken") {
-    CHECK(b.exchange("A 1 ack 2 win 10000") ==
-          "A 2+1000 ack 1 | A 1002+1000 ack 1 | A 2002+1000 ack 1 | A 3002+1000 ack 1 | PA 4002+999 ack 1");
+    CHECK(b.exchange("A 1 ack 2 win 10000") == "A 2+1000 ack 1 | A 1002+1000 ack 1 | A 2002+1000 "
+                                               "ack 1 | A 3002+1000 ack 1 | PA 4002+999 ack 1");
   }
 }
 
@@ -164,10 +168,9 @@ TEST_CASE("[T22] a window that shrinks below what is under way loses nothing (RF
   CHECK(b.all() == "-");
   b.run(kSecond);  // only what leads the way is sent again
   CHECK(b->info().in_flight == 4000);
-  b.in("A 1 ack 5001 win 500");
+  CHECK(b.exchange("A 1 ack 5001 win 500") == "-");
   CHECK(b.run(2 * kSecond).find("A 5001+500") != std::string::npos);
-  b.in("A 1 ack 5501 win 60000");
-  CHECK(b.all().find("A 5501+1000") == 0);
+  CHECK(b.exchange("A 1 ack 5501 win 60000").find("A 5501+1000") == 0);
 }
 
 TEST_CASE("the sender avoids silly windows (RFC 9293 3.8.6.2.1)") {
@@ -192,7 +195,8 @@ TEST_CASE("the sender avoids silly windows (RFC 9293 3.8.6.2.1)") {
   CHECK(small.exchange("A 1 ack 301 win 150") == "A 301+150 ack 1");
 }
 
-TEST_CASE("the receiver avoids silly windows: the edge moves by a segment or half of the buffer (3.8.6.2.2)") {
+TEST_CASE("the receiver avoids silly windows: the edge moves by a segment or half of the buffer "
+          "(3.8.6.2.2)") {
   Bench b;
   b.peer_options = "mss 1000";
   b.settings.receive_buffer = 8000;
@@ -228,7 +232,8 @@ TEST_CASE("the right edge of our window never moves back (RFC 9293 3.8.6, SHLD-1
     b.in("R 500000");  // a challenge ACK shows the window
     b.all();
     b.now += kSecond;
-    const std::uint32_t now_edge = b.last.acknowledgment - b.irs + (std::uint32_t{b.last.window} << 6);
+    const std::uint32_t now_edge =
+        b.last.acknowledgment - b.irs + (std::uint32_t{b.last.window} << 6);
     CHECK(now_edge + 64 >= edge);
     edge = std::max(edge, now_edge);
   }

@@ -149,10 +149,11 @@ Bytes fragment_header(std::uint8_t next, std::uint16_t offset, bool more) {
 }
 
 Bytes options_header(std::uint8_t next, Bytes options) {
-  Bytes bytes{next, 0};
-  bytes.insert(bytes.end(), options.begin(), options.end());
-  while (bytes.size() % 8 != 0) bytes.push_back(0);
-  bytes[1] = static_cast<std::uint8_t>(bytes.size() / 8 - 1);
+  const std::size_t units = (2 + options.size() + 7) / 8;
+  Bytes bytes(8 * units);
+  bytes[0] = next;
+  bytes[1] = static_cast<std::uint8_t>(units - 1);
+  std::copy(options.begin(), options.end(), bytes.begin() + 2);
   return bytes;
 }
 
