@@ -85,8 +85,9 @@ export class Stack extends EventEmitter<StackEvents> {
   }
 
   /**
-   * Opens a stack and its links. Resolves when all addresses can be used, which takes a second or two
-   * where duplicates are looked for (see LinkOptions.dad). On failure nothing is left open.
+   * Opens a stack and its links. Resolves when all addresses of the links can be used, which takes a
+   * second or two where duplicates are looked for (IPv6, see LinkOptions.dad). The link-local address
+   * that an interface makes itself is not waited for. On failure nothing is left open.
    * @throws {NetworkError} ENOENT, EPERM, EBUSY, ... with what to do, when a device cannot be opened;
    *   EADDRINUSE when another host on the link has one of the addresses
    * @throws {TypeError} ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, which name the option
