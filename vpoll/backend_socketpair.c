@@ -141,7 +141,8 @@ static int apply_end(struct vpoll__ends* ends, uint32_t* done, uint32_t events) 
   if ((events & (EPOLLHUP | EPOLLERR)) != 0 && (*done & hung_up) == 0) {
     int error = fill(ends, done); /* the last chance: OUT needs it, and so does ERR */
     if (error != 0) return error;
-    if (shutdown(ends->peer, SHUT_RDWR) != 0) return errno;
+    /* For ERR the close does it, and both at once: a waiter must not wake to a bare hang-up. */
+    if ((events & EPOLLERR) == 0 && shutdown(ends->peer, SHUT_RDWR) != 0) return errno;
     *done |= hung_up;
   }
   if ((events & EPOLLERR) != 0 && (*done & peer_gone) == 0) *done |= peer_gone;
@@ -155,8 +156,11 @@ static int socketpair_apply(struct vpoll__ends* ends, uint32_t* done, uint32_t e
   if (error != 0 || (*done & peer_gone) == 0) return error;
 
   /* Also where another process set ERR: the error comes with the last copy of the peer. */
-  if (ends->peer >= 0) close(ends->peer);
-  ends->peer = -1;
+  if (ends->peer >= 0) {
+    close(ends->peer);
+    ends->peer = -1;
+    if (shutdown(ends->mine, SHUT_RDWR) != 0) return errno; /* until then, at least the hang-up */
+  }
   if ((events & EPOLLERR) == 0 && (*done & error_read) == 0) {
     int pending;
     socklen_t size = sizeof pending;
