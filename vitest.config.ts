@@ -11,7 +11,12 @@ export default defineConfig({
     alias: [{ find: /^vpollnet$/, replacement: `${root}ts/index.ts` }],
   },
   test: {
-    include: ['test/ts/**/*.test.ts', 'test/interop/**/*.test.ts', 'test/layout/**/*.test.ts'],
+    include: [
+      'test/ts/**/*.test.ts',
+      'test/interop/**/*.test.ts',
+      'test/layout/**/*.test.ts',
+      'test/vpoll/**/*.test.ts',
+    ],
     // A process for each file: a crash in the addon takes down one file, and is seen.
     pool: 'forks',
     maxWorkers: 2,

@@ -13,7 +13,7 @@ const build = `${root}build/bench`;
 export function buildPrograms(): void {
   const steps = [
     ['-S', root, '-B', build, '-DVPOLLNET_BENCH=ON', '-DCMAKE_BUILD_TYPE=Release'],
-    ['--build', build, '--target', 'bench_peer', 'bench_vpoll_cycle'],
+    ['--build', build, '--target', 'bench_peer', 'bench_vpoll_cost'],
   ];
   for (const step of steps) {
     const result = spawnSync('cmake', step, { encoding: 'utf8' });

@@ -3,6 +3,7 @@
 #
 # Installs the Debian packages that building and testing need, if any is missing. Run it as root.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 packages=(
   cmake g++ make ninja-build # the native build
@@ -11,6 +12,10 @@ packages=(
   iproute2 iputils-ping      # test/interop: namespaces, TAPs, the kernel as a peer
   tmux                       # the terminal example, typed at as a person would
 )
+# Parts that need more list it beside them.
+for list in test/*/packages kernel/*/packages; do
+  mapfile -t -O "${#packages[@]}" packages < <(sed 's/#.*//' "$list" | tr -s ' \t' '\n' | sed '/^$/d')
+done
 
 missing=()
 for package in "${packages[@]}"; do

@@ -5,7 +5,9 @@
 //   vitest      the TypeScript tests, with the addon
 //   interop     against this machine's kernel on a TAP, in a network namespace of its own
 //   native      the C++ and C tests of every folder
-//   vpoll       the vpoll library's own tests
+//   vpoll       the vpoll library's own tests, on each back end that works here
+//   kernel      module, patch and library in guests under qemu (about ten minutes)
+//   loops       every event loop of test/loops, over vpoll descriptors
 //   asan        the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
 //   tsan        pump, readiness and vpoll under ThreadSanitizer
 //   addon-asan  the TypeScript tests once more, with the addon under AddressSanitizer
@@ -17,6 +19,8 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildAddon, compileTypeScript, install, requireTools } from './setup.mjs';
+import { runEventLoops } from './event-loops.mjs';
+import { runKernelTests } from './kernel-tests.mjs';
 import { filesUnder, jobs, root, run, runMain, StepError, step } from './steps.mjs';
 import { formatCount, readDoctest, readVitest } from './test-counts.mjs';
 
@@ -27,10 +31,12 @@ const programTimeout = 15 * 60_000;
 
 /** @type {Record<string, () => Promise<Count[]>>} */
 const runners = {
-  vitest: () => runVitest('vitest', ['test/ts', 'test/layout']),
+  vitest: () => runVitest('vitest', ['test/ts', 'test/layout', 'test/vpoll']),
   interop: () => runInterop('interop'),
   native: () => runNative('native', '', ['stack', 'sim', 'host', 'vpoll']),
-  vpoll: () => runNative('native', '', ['vpoll']),
+  vpoll: runVpoll,
+  kernel: () => runKernelTests({}),
+  loops: () => runEventLoops({}),
   asan: () => runNative('asan', 'address,undefined', ['stack', 'sim', 'host', 'vpoll']),
   tsan: () => runNative('tsan', 'thread', ['host', 'vpoll']),
   'addon-asan': runAddonAsan,
@@ -161,11 +167,63 @@ async function runAddonAsan() {
  * @returns {Promise<Count[]>}
  */
 async function runNative(name, sanitize, folders) {
-  await requireTools();
   const label = sanitize ? name : 'native';
+  const programs = await buildNative(name, sanitize, folders);
+  if (programs === null) return [{ name: label, passed: 0, failed: 0, skipped: 1 }];
+  // ThreadSanitizer of older compilers cannot map its shadow where a new kernel puts things; where
+  // address randomisation may not be turned off, it is tried as it is.
+  const fixed = ['setarch', '-R'];
+  const prefix = sanitize === 'thread' && (await run([...fixed, 'true'])).code === 0 ? fixed : [];
+  /** @type {Count[]} */
+  const counts = [];
+  for (const [folder, program] of programs) {
+    const env = {
+      ASAN_OPTIONS: 'abort_on_error=1:detect_stack_use_after_return=1',
+      UBSAN_OPTIONS: 'print_stacktrace=1',
+      TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
+      ...(sanitize ? { VPOLLNET_SANITIZED: sanitize } : {}),
+    };
+    counts.push(await runProgram(`${label} ${folder}`, [...prefix, program], env));
+  }
+  return counts;
+}
+
+/**
+ * The vpoll suite once for each back end, and a line for each: what is exact, and how many cases passed.
+ * @returns {Promise<Count[]>}
+ */
+async function runVpoll() {
+  const programs = await buildNative('native', '', ['vpoll']);
+  if (programs === null) return [{ name: 'vpoll', passed: 0, failed: 0, skipped: 1 }];
+  const program = /** @type {string} */ (programs[0]?.[1]);
+  const listed = await run([program, '--no-run']);
+  /** @type {Count[]} */
+  const counts = [];
+  for (const [, backend = '', text = ''] of listed.output.matchAll(/^\[backend\] (\w+) (.*)$/gm)) {
+    if (!text.startsWith('exact:')) {
+      process.stdout.write(`  ${backend.padEnd(12)}${text}\n`);
+      continue;
+    }
+    const count = await runProgram(`vpoll ${backend}`, [program], { VPOLL_BACKEND: backend });
+    const cases = `${count.passed} cases passed, ${count.failed} failed`;
+    process.stdout.write(`  ${backend.padEnd(12)}${text.padEnd(36)}${cases}\n`);
+    counts.push(count);
+  }
+  return counts;
+}
+
+/**
+ * Builds the native tests.
+ * @param {string} name of the build folder
+ * @param {string} sanitize
+ * @param {string[]} folders those of test/ that are wanted
+ * @returns {Promise<[folder: string, program: string][] | null>} null where doctest is missing
+ */
+async function buildNative(name, sanitize, folders) {
+  await requireTools();
   if (!(await hasDoctest())) {
     process.stderr.write('vpollnet: native tests skipped: doctest not found (doctest-dev)\n');
-    return [{ name: label, passed: 0, failed: 0, skipped: 1 }];
+    return null;
   }
   const build = `build/${name}`;
   const present = folders.filter((folder) => {
@@ -184,34 +242,27 @@ async function runNative(name, sanitize, folders) {
     ['cmake', '-S', '.', '-B', build, ...(configured ? [] : generator), ...settings],
     ['cmake', '--build', build, '--parallel', jobs, '--target', ...present.map((f) => `test_${f}`)],
   ]);
-  // ThreadSanitizer of older compilers cannot map its shadow where a new kernel puts things; where
-  // address randomisation may not be turned off, it is tried as it is.
-  const fixed = ['setarch', '-R'];
-  const prefix = sanitize === 'thread' && (await run([...fixed, 'true'])).code === 0 ? fixed : [];
-  /** @type {Count[]} */
-  const counts = [];
-  for (const folder of present) {
-    const program = join(root, build, `test_${folder}`);
-    const started = Date.now();
-    const { code, signal, output } = await run([...prefix, program], {
-      timeout: programTimeout,
-      env: {
-        ASAN_OPTIONS: 'abort_on_error=1:detect_stack_use_after_return=1',
-        UBSAN_OPTIONS: 'print_stacktrace=1',
-        TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
-        ...(sanitize ? { VPOLLNET_SANITIZED: sanitize } : {}),
-      },
-    });
-    const count = readDoctest(`${label} ${folder}`, output, code);
-    counts.push({ ...count, seconds: (Date.now() - started) / 1000 });
-    if (count.failed > 0) {
-      const ending = signal === null ? `exit code ${code}` : signal;
-      process.stdout.write(`${output}\n${label} ${folder}: ${ending}\n`);
-    } else {
-      for (const line of output.match(/^\[skip\].*$/gm) ?? []) process.stdout.write(`${line}\n`);
-    }
+  return present.map((folder) => [folder, join(root, build, `test_${folder}`)]);
+}
+
+/**
+ * Runs a doctest program; shows what it said if anything failed, else what it skipped.
+ * @param {string} name
+ * @param {string[]} command
+ * @param {Record<string, string>} env
+ * @returns {Promise<Count>}
+ */
+async function runProgram(name, command, env) {
+  const started = Date.now();
+  const { code, signal, output } = await run(command, { timeout: programTimeout, env });
+  const count = readDoctest(name, output, code);
+  if (count.failed > 0) {
+    const ending = signal === null ? `exit code ${code}` : signal;
+    process.stdout.write(`${output}\n${name}: ${ending}\n`);
+  } else {
+    for (const line of output.match(/^\[skip\].*$/gm) ?? []) process.stdout.write(`${line}\n`);
   }
-  return counts;
+  return { ...count, seconds: (Date.now() - started) / 1000 };
 }
 
 async function hasDoctest() {

@@ -10,6 +10,10 @@
 #include <unistd.h>
 
 static uint32_t dev_supported(void) { return VPOLL__EVENTS; }
+static uint32_t dev_exact(uint32_t done) {
+  (void)done;
+  return VPOLL__EVENTS;
+}
 
 /* The ioctl's result is the pending set, so success is any result that is not -1. */
 static int set_events(int fd, uint32_t events) {
@@ -20,16 +24,17 @@ static int set_events(int fd, uint32_t events) {
 
 static int open_device(void) { return open(VPOLL_DEVICE, O_RDWR | O_CLOEXEC); }
 
-static int dev_probe(void) {
+static int dev_probe(char why[VPOLL__WHY]) {
   int fd = open_device();
   if (fd < 0) {
-    int error = errno;
+    int error = vpoll__because(why, VPOLL_DEVICE, errno);
     if (error == EPERM) return EACCES;
     bool absent = error == ENOENT || error == ENOTDIR || error == ENXIO || error == ENODEV;
     return absent ? EOPNOTSUPP : error;
   }
   /* Something else may have the name. */
   int error = set_events(fd, EPOLLPRI | EPOLLRDHUP);
+  if (error != 0) vpoll__because(why, VPOLL_DEVICE " is no vpoll device", error);
   close(fd);
   return error == 0 ? 0 : EOPNOTSUPP;
 }
@@ -65,6 +70,7 @@ const struct vpoll__backend vpoll__backend_dev = {
     .name = "dev",
     .probe = dev_probe,
     .supported = dev_supported,
+    .exact = dev_exact,
     .open = dev_open,
     .apply = dev_apply,
     .sync = dev_sync,

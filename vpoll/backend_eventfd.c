@@ -10,15 +10,23 @@
 #include <unistd.h>
 
 static uint32_t eventfd_supported(void) { return VPOLL__EVENTS; }
+static uint32_t eventfd_exact(uint32_t done) {
+  (void)done;
+  return VPOLL__EVENTS;
+}
 
-static int eventfd_probe(void) {
+static int eventfd_probe(char why[VPOLL__WHY]) {
   int fd = eventfd(EPOLLPRI, EFD_VPOLL | EFD_CLOEXEC);
-  if (fd < 0) return errno == EINVAL || errno == ENOSYS ? EOPNOTSUPP : errno;
+  if (fd < 0) {
+    int error = vpoll__because(why, "eventfd(EFD_VPOLL)", errno);
+    return error == EINVAL || error == ENOSYS ? EOPNOTSUPP : error;
+  }
   /* The flag's bit might mean something else one day: an eventfd that counts shows no PRI. */
   struct pollfd shown = {.fd = fd, .events = POLLIN | POLLOUT | POLLPRI};
   int ready = poll(&shown, 1, 0);
   close(fd);
-  return ready == 1 && shown.revents == POLLPRI ? 0 : EOPNOTSUPP;
+  if (ready == 1 && shown.revents == POLLPRI) return 0;
+  return vpoll__because(why, "eventfd(EFD_VPOLL) makes no vpoll fd", EOPNOTSUPP);
 }
 
 static int eventfd_open(uint32_t events, int* fd, struct vpoll__ends* ends, uint32_t* done) {
@@ -50,6 +58,7 @@ const struct vpoll__backend vpoll__backend_eventfd = {
     .name = "eventfd",
     .probe = eventfd_probe,
     .supported = eventfd_supported,
+    .exact = eventfd_exact,
     .open = eventfd_open,
     .apply = eventfd_apply,
     .sync = eventfd_sync,

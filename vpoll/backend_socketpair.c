@@ -7,11 +7,12 @@
  *   PRI    a byte sent with MSG_OOB waits (shows IN too); taken back by receiving it
  *   OUT    the kernel calls a unix socket writable while what it has sent, and the peer has not
  *          read, is at most a quarter of SO_SNDBUF. One small message is left lying unread for
- * good, and SO_SNDBUF set under or over four times its cost: one system call each way, also after a
- * hangup, when sending is no longer possible RDHUP  shutdown(SHUT_WR) of the peer; for good, shows
- * IN too HUP    shutdown(SHUT_RDWR) of the peer; for good, shows IN and RDHUP too ERR    close of
- * the peer while it has unread data (the message above); shows all but PRI. Reading SO_ERROR takes
- * ERR itself back, once
+ * good, and SO_SNDBUF set under or over four times its cost: one system call each way, also after
+ *          a hangup, when sending is no longer possible
+ *   RDHUP  shutdown(SHUT_WR) of the peer; for good, shows IN too
+ *   HUP    shutdown(SHUT_RDWR) of the peer; for good, shows IN and RDHUP too
+ *   ERR    close of the peer while it has unread data (the message above); shows all but PRI.
+ *          Reading SO_ERROR takes ERR itself back, once
  *
  * An event that cannot be shown or taken back any more is still kept in the mask, so that later
  * calls mean what they say. README.md has the table for users.
@@ -56,6 +57,14 @@ static bool has_oob;  /* Linux 5.15 with CONFIG_AF_UNIX_OOB */
 static uint32_t socketpair_supported(void) {
   uint32_t events = readable | writable | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
   return has_oob ? events | EPOLLPRI : events;
+}
+
+/* An end shows IN for good, and so does an urgent byte while it waits; a closed peer shows OUT. */
+static uint32_t socketpair_exact(uint32_t done) {
+  uint32_t exact = 0;
+  if ((done & (oob_waits | end_sent | hung_up | peer_gone)) == 0) exact |= EPOLLIN;
+  if ((done & peer_gone) == 0) exact |= EPOLLOUT;
+  return exact;
 }
 
 static int send_byte(int end, int flags) {
@@ -199,10 +208,12 @@ static int shown_by(int end, short* events) {
   return 0;
 }
 
-static int socketpair_probe(void) {
+static int socketpair_probe(char why[VPOLL__WHY]) {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-    return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? errno : EOPNOTSUPP;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+    int failed = vpoll__because(why, "socketpair(AF_UNIX)", errno);
+    return failed == EMFILE || failed == ENFILE || failed == ENOMEM ? failed : EOPNOTSUPP;
+  }
   short shown = 0;
   int sent = 0;
   int error = set_sndbuf(pair[0], narrow_sndbuf);
@@ -214,6 +225,7 @@ static int socketpair_probe(void) {
   short wide = 0;
   if (error == 0) error = shown_by(pair[0], &wide);
   if (error == 0 && ((shown & POLLOUT) != 0 || (wide & POLLOUT) == 0)) error = EOPNOTSUPP;
+  if (error != 0) vpoll__because(why, "SO_SNDBUF of a socket pair does not steer POLLOUT", error);
   if (error == 0) {
     fills = sent;
     has_oob = send_byte(pair[1], MSG_OOB) == 0 && shown_by(pair[0], &shown) == 0 &&
@@ -251,6 +263,7 @@ const struct vpoll__backend vpoll__backend_socketpair = {
     .name = "socketpair",
     .probe = socketpair_probe,
     .supported = socketpair_supported,
+    .exact = socketpair_exact,
     .open = socketpair_open,
     .apply = socketpair_apply,
     .sync = socketpair_sync,

@@ -8,74 +8,140 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* In the order of preference. */
-static const struct vpoll__backend* const backends[] = {
-    &vpoll__backend_eventfd,
-    &vpoll__backend_dev,
-    &vpoll__backend_socketpair,
+const struct vpoll__backend* const vpoll__backends[] = {
+    &vpoll__backend_table,      &vpoll__backend_eventfd, &vpoll__backend_dev,
+    &vpoll__backend_socketpair, &vpoll__backend_fuse,    NULL,
 };
-enum { backend_count = sizeof backends / sizeof backends[0] };
+enum { backend_count = sizeof vpoll__backends / sizeof vpoll__backends[0] - 1 };
 
-/* What each probe said: 0 works, an errno, or not_probed. */
-enum { not_probed = -1 };
-static _Atomic int verdict[backend_count] = {not_probed, not_probed, not_probed};
+/* What a probe said. `why` is written before `known` is, and never again. */
+struct verdict {
+  atomic_bool known;
+  int error; /* 0: it works */
+  char why[VPOLL__WHY];
+};
+static struct verdict verdicts[backend_count];
+
+/* vpoll_error's text. */
+static _Thread_local char explanation[64 + backend_count * (VPOLL__WHY + 16)];
 
 static bool is_no_room(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM; }
-
-/* Each back end is probed once. pthread_once would make a passing lack of fds a final verdict. */
-static int probe(int index) {
-  int known = atomic_load_explicit(&verdict[index], memory_order_acquire);
-  if (known != not_probed) return known;
-  vpoll__table_lock();
-  known = atomic_load_explicit(&verdict[index], memory_order_relaxed);
-  if (known == not_probed) {
-    known = backends[index]->probe();
-    if (!is_no_room(known)) atomic_store_explicit(&verdict[index], known, memory_order_release);
-  }
-  vpoll__table_unlock();
-  return known;
-}
-
-/* 0 or an errno. */
-static int choose(const struct vpoll__backend** chosen) {
-  const char* wanted = secure_getenv("VPOLL_BACKEND");
-  if (wanted != NULL && *wanted == '\0') wanted = NULL;
-  for (int i = 0; i < backend_count; i++) {
-    if (wanted != NULL && strcmp(wanted, backends[i]->name) != 0) continue;
-    int error = probe(i);
-    if (error == 0) {
-      *chosen = backends[i];
-      return 0;
-    }
-    if (wanted != NULL || is_no_room(error)) return error;
-  }
-  return wanted != NULL ? EINVAL : EOPNOTSUPP;
-}
 
 static int fail(int error) {
   errno = error;
   return -1;
 }
 
+__attribute__((format(printf, 2, 3))) static int explain(int error, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  (void)vsnprintf(explanation, sizeof explanation, format, arguments);
+  va_end(arguments);
+  return error;
+}
+
+/* Each back end is probed once. pthread_once would make a passing lack of fds a final verdict. */
+static int probe(int index, char why[VPOLL__WHY]) {
+  struct verdict* verdict = &verdicts[index];
+  int error = 0;
+  if (atomic_load_explicit(&verdict->known, memory_order_acquire)) {
+    memcpy(why, verdict->why, VPOLL__WHY);
+    return verdict->error;
+  }
+  vpoll__table_lock();
+  if (atomic_load_explicit(&verdict->known, memory_order_relaxed)) {
+    memcpy(why, verdict->why, VPOLL__WHY);
+    error = verdict->error;
+  } else {
+    why[0] = '\0';
+    error = vpoll__backends[index]->probe(why);
+    if (!is_no_room(error)) {
+      verdict->error = error;
+      memcpy(verdict->why, why, VPOLL__WHY);
+      atomic_store_explicit(&verdict->known, true, memory_order_release);
+    }
+  }
+  vpoll__table_unlock();
+  return error;
+}
+
+/* An environment variable, or NULL where it is unset or empty. */
+static const char* setting(const char* name) {
+  const char* value = secure_getenv(name);
+  return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/* 0 or an errno, explained. */
+static int choose(bool exact, const struct vpoll__backend** chosen) {
+  const char* wanted = setting("VPOLL_BACKEND");
+  const char* demand = setting("VPOLL_EXACT");
+  if (demand != NULL) {
+    if (strcmp(demand, "0") != 0 && strcmp(demand, "1") != 0)
+      return explain(EINVAL, "VPOLL_EXACT=%.32s in the environment: give 0 or 1", demand);
+    exact |= demand[0] == '1';
+  }
+
+  size_t used = 0; /* of `explanation` */
+  for (int i = 0; i < backend_count; i++) {
+    const struct vpoll__backend* backend = vpoll__backends[i];
+    bool is_exact = backend->exact(0) == VPOLL__EVENTS;
+    if (wanted != NULL ? strcmp(wanted, backend->name) != 0 : backend->on_request && !exact)
+      continue;
+    if (exact && !is_exact) {
+      if (wanted == NULL) continue;
+      return explain(EOPNOTSUPP, "VPOLL_BACKEND=%s is not exact, and VPOLL_EXACT asks for that",
+                     wanted);
+    }
+    char why[VPOLL__WHY];
+    int error = probe(i, why);
+    if (error == 0) {
+      *chosen = backend;
+      return 0;
+    }
+    int written = snprintf(explanation + used, sizeof explanation - used, "%s%s: %s",
+                           used == 0 ? "" : "; ", backend->name, why);
+    if (written > 0) used += (size_t)written;
+    if (wanted != NULL || is_no_room(error)) return error;
+  }
+  if (wanted != NULL)
+    return explain(EINVAL,
+                   "VPOLL_BACKEND=%.32s: no such back end; there are table, eventfd, dev, "
+                   "socketpair and fuse",
+                   wanted);
+  return EOPNOTSUPP;
+}
+
+int vpoll__because(char why[VPOLL__WHY], const char* what, int error) {
+  (void)snprintf(why, VPOLL__WHY, "%s: %s", what, strerror(error));
+  return error;
+}
+
 int vpoll_create(uint32_t init_events, int flags) {
-  if ((flags & ~FD_CLOEXEC) != 0 || (init_events & ~VPOLL__EVENTS) != 0) return fail(EINVAL);
+  int unknown = flags & ~(FD_CLOEXEC | VPOLL_EXACT);
+  if (unknown != 0) return fail(explain(EINVAL, "flags: unknown bits 0x%x", (unsigned)unknown));
+  if ((init_events & ~VPOLL__EVENTS) != 0)
+    return fail(explain(EINVAL, "init_events: 0x%x is no event", init_events & ~VPOLL__EVENTS));
 
   const struct vpoll__backend* backend = NULL;
-  int error = choose(&backend);
+  int error = choose((flags & VPOLL_EXACT) != 0, &backend);
   if (error != 0) return fail(error);
-  if ((init_events & ~backend->supported()) != 0) return fail(EOPNOTSUPP);
+  uint32_t lacking = init_events & ~backend->supported();
+  if (lacking != 0)
+    return fail(explain(EOPNOTSUPP, "init_events: %s cannot show 0x%x", backend->name, lacking));
 
   int fd = -1;
   struct vpoll__ends ends = {-1, -1};
   uint32_t done = 0;
   error = backend->open(init_events, &fd, &ends, &done);
-  if (error != 0) return fail(error);
+  if (error != 0) return fail(explain(error, "%s: %s", backend->name, strerror(error)));
 
   /* Made close-on-exec and opened up afterwards: never the other way round, which would let a fork
      and exec in another thread carry the ends away. */
@@ -84,33 +150,103 @@ int vpoll_create(uint32_t init_events, int flags) {
   if (error != 0) {
     vpoll__ends_close(&ends);
     close(fd);
-    return fail(error);
+    return fail(explain(error, "%s: %s", backend->name, strerror(error)));
   }
   return fd;
+}
+
+const char* vpoll_error(void) { return explanation; }
+
+/* Where `wake` is given and the back end can, waiters are left to its wake. 0 or an errno. */
+static int change(struct vpoll__entry* entry, struct vpoll__shared* shared, int op, uint32_t events,
+                  bool* wake) {
+  if ((events & ~VPOLL__EVENTS) != 0) return EINVAL;
+  uint32_t mask = shared->mask;
+  switch (op) {
+  case VPOLL_CTL_ADDEVENTS: mask |= events; break;
+  case VPOLL_CTL_DELEVENTS: mask &= ~events; break;
+  case VPOLL_CTL_SETEVENTS: mask = events; break;
+  default: return EINVAL;
+  }
+  if (mask == shared->mask) return 0;
+  const struct vpoll__backend* backend = entry->backend;
+  if ((mask & ~backend->supported()) != 0) return EOPNOTSUPP;
+  int error = wake != NULL && backend->change != NULL
+                  ? backend->change(&entry->ends, &shared->done, mask, wake)
+                  : backend->apply(&entry->ends, &shared->done, mask);
+  if (error == 0) shared->mask = mask;
+  return error;
 }
 
 int vpoll_ctl(int fd, int op, uint32_t events) {
   struct vpoll__shared* shared;
   struct vpoll__entry* entry = vpoll__entry_lock(fd, &shared);
   if (entry == NULL) return -1;
-
-  int error = (events & ~VPOLL__EVENTS) != 0 ? EINVAL : 0;
-  uint32_t mask = shared->mask;
-  switch (op) {
-  case VPOLL_CTL_ADDEVENTS: mask |= events; break;
-  case VPOLL_CTL_DELEVENTS: mask &= ~events; break;
-  case VPOLL_CTL_SETEVENTS: mask = events; break;
-  default: error = EINVAL;
-  }
-  if (error == 0 && mask != shared->mask) {
-    if ((mask & ~entry->backend->supported()) != 0)
-      error = EOPNOTSUPP;
-    else
-      error = entry->backend->apply(&entry->ends, &shared->done, mask);
-    if (error == 0) shared->mask = mask;
-  }
+  int error = change(entry, shared, op, events, NULL);
   vpoll__entry_unlock(shared);
   return error == 0 ? 0 : fail(error);
+}
+
+/* What one call of a back end's wake takes: bounds the stack, and is far past where a larger one
+   would be felt. */
+enum { wakes_at_once = 512 };
+
+/* Changes whose waiters are still to be woken. */
+struct wakes {
+  const struct vpoll__backend* backend;
+  size_t count;
+  uint32_t done[wakes_at_once];
+  struct vpoll_change* of[wakes_at_once];
+};
+
+static void wake_all(struct wakes* wakes) {
+  int error = wakes->count == 0 ? 0 : wakes->backend->wake(wakes->done, wakes->count);
+  if (error != 0)
+    for (size_t i = 0; i < wakes->count; i++) wakes->of[i]->error = error;
+  wakes->count = 0;
+}
+
+int vpoll_ctl_many(struct vpoll_change* changes, size_t count) {
+  if (count > 0 && changes == NULL) return fail(EINVAL);
+  struct wakes wakes;
+  wakes.count = 0;
+  for (size_t i = 0; i < count; i++) {
+    struct vpoll_change* each = &changes[i];
+    struct vpoll__shared* shared;
+    struct vpoll__entry* entry = vpoll__entry_lock(each->fd, &shared);
+    if (entry == NULL) {
+      each->error = errno;
+      continue;
+    }
+    if (wakes.count > 0 && (wakes.count == wakes_at_once || wakes.backend != entry->backend)) {
+      /* Not under an entry's lock: a batch of wake-ups is long. */
+      vpoll__entry_unlock(shared);
+      wake_all(&wakes);
+      i--;
+      continue;
+    }
+    bool wake = false;
+    each->error = change(entry, shared, each->op, each->events, &wake);
+    if (wake) {
+      wakes.backend = entry->backend;
+      wakes.done[wakes.count] = shared->done;
+      wakes.of[wakes.count++] = each;
+    }
+    vpoll__entry_unlock(shared);
+  }
+  wake_all(&wakes);
+  for (size_t i = 0; i < count; i++)
+    if (changes[i].error != 0) return fail(changes[i].error);
+  return 0;
+}
+
+int vpoll_exact(int fd) {
+  struct vpoll__shared* shared;
+  struct vpoll__entry* entry = vpoll__entry_lock(fd, &shared);
+  if (entry == NULL) return -1;
+  uint32_t exact = entry->backend->exact(shared->done);
+  vpoll__entry_unlock(shared);
+  return (int)exact;
 }
 
 /* F_DUPFD_QUERY is Linux 6.10's; older C libraries do not name it. */

@@ -12,8 +12,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+
+enum { VPOLL__WHY = 160 }; /* bytes of an explanation, its 0 included */
 
 /* Every bit that is an event; EPOLLET and its neighbours are ways to wait. */
 #define VPOLL__EVENTS                                                                              \
@@ -39,12 +42,25 @@ struct vpoll__ends {
 struct vpoll__backend {
   const char* name;
 
-  /* Does it work here? EOPNOTSUPP if this kernel does not have it. Called under the table's lock
-     until an answer other than EMFILE, ENFILE or ENOMEM is known. */
-  int (*probe)(void);
+  /* Does it work here? EOPNOTSUPP if this kernel does not have it; what exactly failed goes to
+     `why`, a sentence part for vpoll_error such as "/dev/vpoll: Permission denied". Called under
+     the table's lock until an answer other than EMFILE, ENFILE or ENOMEM is known. */
+  int (*probe)(char why[VPOLL__WHY]);
 
   /* The events that it can show at all; valid once probe returned 0. */
   uint32_t (*supported)(void);
+
+  /* What vpoll_exact gives for an object that `done` was done to; for 0, for a new one. */
+  uint32_t (*exact)(uint32_t done);
+
+  /* Chosen only for VPOLL_EXACT or by name. */
+  bool on_request;
+
+  /* Around fork(2), under the table's lock; either may be NULL. after_fork_in_child runs in the
+     child, where no other thread is. */
+  void (*before_fork)(void);
+  void (*after_fork_in_parent)(void);
+  void (*after_fork_in_child)(void);
 
   /* Makes an object that shows `events`. *fd is the user's end, close-on-exec. */
   int (*open)(uint32_t events, int* fd, struct vpoll__ends* ends, uint32_t* done);
@@ -52,13 +68,27 @@ struct vpoll__backend {
   /* Makes the object show `events` as far as it can. */
   int (*apply)(struct vpoll__ends* ends, uint32_t* done, uint32_t events);
 
+  /* A back end that wakes many objects by one call has both, else both are NULL. `change` does what
+     apply does but for the waiters, and gives in *wake whether any have to be woken; then `wake`
+     does it for the `count` objects whose `done` words it is given. It gives what failed first. */
+  int (*change)(struct vpoll__ends* ends, uint32_t* done, uint32_t events, bool* wake);
+  int (*wake)(const uint32_t* done, size_t count);
+
   /* Finds out what the object shows: for a process that lost the shared state (see table.c). */
   int (*sync)(struct vpoll__ends* ends, uint32_t* done, uint32_t* events);
 };
 
+extern const struct vpoll__backend vpoll__backend_table;
 extern const struct vpoll__backend vpoll__backend_eventfd;
 extern const struct vpoll__backend vpoll__backend_dev;
 extern const struct vpoll__backend vpoll__backend_socketpair;
+extern const struct vpoll__backend vpoll__backend_fuse;
+
+/* All of them, in the order of preference, up to a NULL. */
+extern const struct vpoll__backend* const vpoll__backends[];
+
+/* Writes "WHAT: text of errno" to `why`, and gives `error`. */
+int vpoll__because(char why[VPOLL__WHY], const char* what, int error);
 
 /* The part of an entry that parent and child share after a fork; lives in shared memory. */
 struct vpoll__shared {

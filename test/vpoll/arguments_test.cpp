@@ -15,11 +15,6 @@ int create_errno(uint32_t events, int flags) {
   return error;
 }
 
-int create_errno_with(const char* backend) {
-  Backend forced(backend);
-  return create_errno(0, FD_CLOEXEC);
-}
-
 }  // namespace
 
 TEST_CASE("the operations have libvpoll's numbers") {
@@ -40,6 +35,7 @@ TEST_CASE("an fd that is none, closed, or of another kind gives EBADF") {
     errno = 0;
     CHECK(vpoll_backend(fd) == nullptr);
     CHECK(errno == EBADF);
+    CHECK(errno_of(vpoll_exact(fd)) == EBADF);
   }
   CHECK(fcntl(other[0], F_GETFD) >= 0);
   close(other[0]);
@@ -88,35 +84,11 @@ TEST_CASE("an event that the back end cannot show gives EOPNOTSUPP, and can be t
 
 TEST_CASE("unknown flags give EINVAL") {
   on_each_backend([](const std::string&) {
-    for (int flags : {2, 4, -1, O_CLOEXEC, O_NONBLOCK | FD_CLOEXEC}) {
+    for (int flags : {2, 4, -1, O_CLOEXEC, O_NONBLOCK | FD_CLOEXEC, VPOLL_EXACT << 1}) {
       CAPTURE(flags);
       CHECK(create_errno(0, flags) == EINVAL);
     }
   });
-}
-
-TEST_CASE("VPOLL_BACKEND chooses, and says why it cannot") {
-  CHECK(create_errno_with("kqueue") == EINVAL);
-  CHECK(create_errno_with("event") == EINVAL);
-  CHECK(create_errno_with("") == 0);
-  on_each_backend([](const std::string& backend) {
-    VpollFd fd;
-    CHECK(vpoll_backend(fd.get()) == backend);
-  });
-  VpollFd chosen;
-  CHECK(vpoll_backend(chosen.get()) == available_backends().front());
-  for (const char* name : {"eventfd", "dev"}) {
-    CAPTURE(name);
-    bool available = false;
-    for (const std::string& each : available_backends()) available |= each == name;
-    int error = create_errno_with(name);
-    if (available)
-      CHECK(error == 0);
-    else if (std::strcmp(name, "dev") == 0 && access("/dev/vpoll", F_OK) == 0)
-      CHECK((error == EACCES || error == EOPNOTSUPP));
-    else
-      CHECK(error == EOPNOTSUPP);
-  }
 }
 
 TEST_CASE("FD_CLOEXEC is the caller's choice, and the library's own fds always have it") {

@@ -72,15 +72,21 @@ TEST_CASE("a call that changes no bit makes no system call") {
   });
 }
 
-TEST_CASE("a call that changes a bit does make one (so the test before this one can fail)") {
-  on_each_backend([](const std::string&) {
+TEST_CASE("a call that changes a bit makes none with a table, and makes one with the others") {
+  on_each_backend([](const std::string& backend) {
     VpollFd fd(EPOLLIN);
     int code = exit_code_of_child([&] {
       if (!forbid_system_calls()) return 2;
-      fd.del(EPOLLIN);
+      for (int i = 0; i < 1000; i++) {
+        fd.del(EPOLLIN);
+        fd.add(EPOLLIN | EPOLLHUP);
+        fd.set(EPOLLIN);
+      }
       syscall(SYS_exit_group, 0);
       return 3;
     });
-    CHECK(code == 128 + SIGSYS);
+    // FUSE asks its server, which lives in the process: no call while nobody waits either.
+    CHECK(code == (backend == "table" || backend == "fuse" ? 0 : 128 + SIGSYS));
+    CHECK(shown_by_poll(fd.get()) == (code == 0 ? EPOLLIN : shown_by_poll(fd.get())));
   });
 }

@@ -1,23 +1,49 @@
 // SPDX-License-Identifier: MIT
 #include "support.hpp"
 
+#include <cstdio>
 #include <dirent.h>
 
 namespace vpoll_test {
 
-const std::vector<std::string>& available_backends() {
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> found;
-    for (const char* name : {"eventfd", "dev", "socketpair"}) {
-      Backend forced(name);
-      int fd = vpoll_create(0, FD_CLOEXEC);
-      if (fd < 0) continue;
-      found.emplace_back(name);
-      vpoll_close(fd);
+namespace {
+
+// Prints a line a back end, for whoever runs the tests.
+std::vector<std::string> find_backends() {
+  std::vector<std::string> found;
+  const char* only = std::getenv("VPOLL_BACKEND");
+  for (const char* name : kBackendNames) {
+    if (only != nullptr && *only != '\0' && std::strcmp(only, name) != 0) continue;
+    Backend forced(name);
+    int fd = vpoll_create(0, FD_CLOEXEC);
+    if (fd < 0) {
+      std::printf("[backend] %s cannot be had here: %s\n", name, vpoll_error());
+      continue;
     }
-    return found;
-  }();
-  return names;
+    uint32_t exact = static_cast<uint32_t>(vpoll_exact(fd)) & kAllSix;
+    std::printf("[backend] %s exact: %s\n", name, names_of(exact).c_str());
+    found.emplace_back(name);
+    vpoll_close(fd);
+  }
+  std::fflush(stdout);
+  return found;
+}
+
+// Before the first test: a test may set VPOLL_BACKEND, or fork.
+const std::vector<std::string> found_at_start = find_backends();
+
+}  // namespace
+
+const std::vector<std::string>& available_backends() { return found_at_start; }
+
+std::string names_of(uint32_t events) {
+  static const std::pair<uint32_t, const char*> kNames[] = {
+      {EPOLLIN, "IN"},       {EPOLLOUT, "OUT"}, {EPOLLPRI, "PRI"},
+      {EPOLLRDHUP, "RDHUP"}, {EPOLLHUP, "HUP"}, {EPOLLERR, "ERR"}};
+  std::string text;
+  for (const auto& [bit, name] : kNames)
+    if ((events & bit) != 0) text += (text.empty() ? "" : " ") + std::string(name);
+  return text;
 }
 
 uint32_t shown_by_poll(int fd) {

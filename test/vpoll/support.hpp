@@ -27,16 +27,44 @@ namespace vpoll_test {
 inline constexpr uint32_t kAllSix =
     EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-/// Forces a back end for its lifetime.
-class Backend {
+/// Sets an environment variable for its lifetime, or takes it away (value NULL).
+class Environment {
  public:
-  explicit Backend(const char* name) { setenv("VPOLL_BACKEND", name, 1); }
-  ~Backend() { unsetenv("VPOLL_BACKEND"); }
-  Backend(const Backend&) = delete;
-  Backend& operator=(const Backend&) = delete;
+  Environment(const char* name, const char* value) : name_(name) {
+    const char* before = std::getenv(name);
+    had_ = before != nullptr;
+    if (had_) before_ = before;
+    if (value != nullptr)
+      setenv(name, value, 1);
+    else
+      unsetenv(name);
+  }
+  ~Environment() {
+    if (had_)
+      setenv(name_, before_.c_str(), 1);
+    else
+      unsetenv(name_);
+  }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+  bool had_;
+  std::string before_;
 };
 
-/// The names of the back ends that this kernel has, in the library's order.
+/// Forces a back end for its lifetime.
+class Backend : public Environment {
+ public:
+  explicit Backend(const char* name) : Environment("VPOLL_BACKEND", name) {}
+};
+
+/// All names that VPOLL_BACKEND can have, in the library's order.
+inline constexpr const char* kBackendNames[] = {"table", "eventfd", "dev", "socketpair", "fuse"};
+
+/// The back ends that the tests use: the one that VPOLL_BACKEND names as the program starts, else
+/// all that can be had here.
 const std::vector<std::string>& available_backends();
 
 /// Runs `body` once for each back end that this kernel has, with that one forced.
@@ -87,6 +115,9 @@ SelectSets shown_by_select(int fd);
 
 /// The events that the back end shows exactly and can take back.
 uint32_t exact_events(const std::string& backend);
+
+/// "IN OUT PRI" for the bits of kAllSix.
+std::string names_of(uint32_t events);
 
 /// Open descriptors of this process.
 std::vector<int> open_fds();
