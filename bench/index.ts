@@ -6,6 +6,7 @@
 import { parseArgs } from 'node:util';
 import { cableRows } from './cable.js';
 import { idleRows } from './idle.js';
+import { kernelObstacle, kernelRows } from './kernel.js';
 import type { Row } from './measure.js';
 import { buildPrograms } from './native.js';
 import { tapObstacle, tapRows } from './tap.js';
@@ -13,7 +14,8 @@ import { vpollRows } from './vpoll.js';
 
 const usage = `Usage: npm run bench [-- [--json] [GROUP...]]
 
-Measures groups of figures: vpoll, cable, idle, tap (default: all). About two minutes.
+Measures groups of figures: vpoll, kernel, cable, idle, tap (default: all). About two minutes, and two more
+for kernel, which boots an emulated machine.
 
   --json   one JSON object a line: name, value, unit, against, against_value, ratio
   --help   this text
@@ -21,9 +23,19 @@ Measures groups of figures: vpoll, cable, idle, tap (default: all). About two mi
 
 const groups: Record<string, () => AsyncGenerator<Row>> = {
   vpoll: vpollRows,
+  kernel: kernelRows,
   cable: cableRows,
   idle: idleRows,
   tap: tapRows,
+};
+
+/** Why a group cannot be measured here; null if it can. */
+const obstacles: Record<string, () => string | null> = {
+  tap: () => {
+    const why = tapObstacle();
+    return why === null ? null : `this machine lets us make no TAP in a namespace: ${why}`;
+  },
+  kernel: kernelObstacle,
 };
 
 function parse() {
@@ -53,11 +65,9 @@ if (unknown !== undefined) {
 buildPrograms();
 const rows: Row[] = [];
 for (const name of names) {
-  const obstacle = name === 'tap' ? tapObstacle() : null;
-  if (obstacle !== null) {
-    process.stderr.write(
-      `bench: no tap rows: this machine lets us make no TAP in a namespace: ${obstacle}\n`,
-    );
+  const obstacle = obstacles[name]?.();
+  if (obstacle) {
+    process.stderr.write(`bench: no ${name} rows: ${obstacle}\n`);
     continue;
   }
   process.stderr.write(`measuring ${name}\n`);

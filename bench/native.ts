@@ -6,7 +6,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+export const root = fileURLToPath(new URL('../..', import.meta.url));
 const build = `${root}build/bench`;
 
 /** Builds the programs. Throws with the compiler's output if that fails. */
@@ -26,8 +26,12 @@ export function program(name: string): string {
   return `${build}/bench_${name}`;
 }
 
-/** Runs a program to its end; what it printed. */
-export async function capture(file: string, args: readonly string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(file, args, { timeout: 120_000 });
+/** Runs a program to its end; what it printed. `timeout` is in milliseconds. */
+export async function capture(
+  file: string,
+  args: readonly string[],
+  timeout = 120_000,
+): Promise<string> {
+  const { stdout } = await promisify(execFile)(file, args, { timeout });
   return stdout;
 }

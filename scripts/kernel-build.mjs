@@ -200,7 +200,7 @@ export async function buildModuleTests(folder) {
   for (const source of sources.sort()) {
     const program = join(folder, basename(source, '.c'));
     const { code, output } = await run([
-      ...['gcc', '-std=c11', '-D_GNU_SOURCE', '-O2', '-g1', '-static', '-pthread', '-I.'],
+      ...['gcc', '-std=c11', '-D_GNU_SOURCE=', '-O2', '-g1', '-static', '-pthread', '-I.'],
       ...['-Wall', '-Wextra', '-Wshadow', ...(ci ? ['-Werror'] : [])],
       ...['-o', program, join('test/kernel', source)],
     ]);

@@ -196,8 +196,9 @@ function qemuArguments({ kernel, initramfs, memory }, more) {
 /**
  * Boots a guest and waits until it turns itself off, dies, or hangs.
  * @param {{ kernel: string, initramfs: string, memory: number, console: string, results: string,
- *   programs: Program[], bootSeconds: number }} guest `console` and `results` are files to be written;
- *   `bootSeconds` is what it may take to begin with a program
+ *   programs: Program[], bootSeconds: number, onResult: (result: Result) => void }} guest `console` and
+ *   `results` are files to be written; `bootSeconds` is what it may take to begin with a program;
+ *   `onResult` hears of a program that ended, unless the guest ends right then
  * @returns {Promise<{ hung: boolean, error: string }>} `error`: what qemu said, or ''
  */
 export function boot(guest) {
@@ -215,13 +216,17 @@ export function boot(guest) {
 
   // init.sh stops a program that takes too long; if it does not, the whole machine hangs.
   let last = '';
+  let told = 0;
   let since = performance.now();
   const watch = setInterval(() => {
-    const begun = readFileSync(guest.results, 'latin1').match(/^(BEGIN|RESULT|END) .*$/gm) ?? [];
-    const now = begun.at(-1) ?? '';
+    const text = readFileSync(guest.results, 'latin1');
+    const now = text.match(/^(BEGIN|RESULT|END) .*$/gm)?.at(-1) ?? '';
     if (now !== last) {
       last = now;
       since = performance.now();
+      const { results } = readOutcome(text);
+      for (const result of results.slice(told)) guest.onResult(result);
+      told = results.length;
     }
     const name = /^BEGIN (\S+)/.exec(now)?.[1];
     const program = guest.programs.find((one) => one.name === name);

@@ -47,5 +47,5 @@ export function readDoctest(name, output, code) {
 export function formatCount({ name, passed, failed, skipped, seconds }) {
   const columns = [`${passed} passed`, `${failed} failed`, `${skipped} skipped`];
   const time = seconds === undefined ? '' : `${seconds.toFixed(1)} s`.padStart(10);
-  return `  ${name.padEnd(18)}${columns.map((column) => column.padStart(14)).join('')}${time}`;
+  return `  ${name.padEnd(32)}${columns.map((column) => column.padStart(14)).join('')}${time}`;
 }

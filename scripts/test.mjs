@@ -18,9 +18,9 @@
 
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildAddon, compileTypeScript, install, requireTools } from './setup.mjs';
 import { runEventLoops } from './event-loops.mjs';
 import { runKernelTests } from './kernel-tests.mjs';
+import { buildAddon, compileTypeScript, install, requireTools } from './setup.mjs';
 import { filesUnder, jobs, root, run, runMain, StepError, step } from './steps.mjs';
 import { formatCount, readDoctest, readVitest } from './test-counts.mjs';
 

@@ -126,6 +126,8 @@ export interface Native {
   /** `entries`: fd, events, revents; `revents` is written back. How many have something. */
   poll(entries: Int32Array, count: number, timeoutMs: number): number;
   watch(entries: Int32Array, count: number, onReady: () => void): NativeWatch | number;
+  /** Why the last `fd()` that failed did, in words; '' if that is not known. */
+  fdError(): string;
   /** The core's option numbers by their JavaScript names. */
   options: Record<string, number>;
   constants: Record<

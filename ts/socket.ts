@@ -258,11 +258,15 @@ export abstract class Socket {
    * A descriptor of the operating system that poll, select, epoll and every event loop can wait for,
    * with this socket's POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLHUP and POLLERR. It can only be
    * waited for, and is closed with the socket: close it by `close()`, never as a number.
-   * @throws {NetworkError} EBADF when closed, EMFILE when the process has no more descriptors
+   * Behind it is the vpoll library, whose environment variables VPOLL_BACKEND and VPOLL_EXACT say how it
+   * is made (`man 3 vpoll`).
+   * @throws {NetworkError} EBADF when closed, EMFILE when the process has no more descriptors;
+   *   EOPNOTSUPP, EACCES or EINVAL where the environment asks for what cannot be had
    */
   get fd(): number {
     const fd = this.native.fd();
-    if (fd < 0) throw this.fail('fd', -fd);
+    if (fd === -EBADF) throw this.fail('fd', EBADF);
+    if (fd < 0) throw this.fail('fd', -fd, { detail: native.fdError() });
     return fd;
   }
 

@@ -19,9 +19,10 @@
  * `done` is where the word is: the number of its table in the upper bits, its index in the lower.
  * Tables are never unmapped: a child has those of its parent. A new one is made when the last is
  * full, or its descriptor was closed behind the library's back (as daemons do with all that they
- * find).
+ * find). The size is a compromise: a table costs the kernel 8 bytes a word from the start, used or
+ * not.
  */
-enum { index_bits = 20, max_tables = 64 };
+enum { index_bits = 14, table_words = 1 << index_bits, max_tables = 256 };
 
 struct table {
   int fd;
@@ -38,7 +39,7 @@ static uint32_t table_exact(uint32_t done) {
 }
 
 static struct vpoll_word* word_of(uint32_t done) {
-  return &tables[done >> index_bits].words[done & ((1U << index_bits) - 1)];
+  return &tables[done >> index_bits].words[done & (table_words - 1)];
 }
 
 /* Under the table lock. 0 or an errno; EOPNOTSUPP if this kernel has no tables. */
@@ -53,20 +54,20 @@ static int make_table(char why[VPOLL__WHY]) {
     return absent ? EOPNOTSUPP : error;
   }
   int error = 0;
-  if (ioctl(fd, VPOLL_IOC_TABLE, (unsigned long)VPOLL_TABLE_MAX) != 0) {
+  if (ioctl(fd, VPOLL_IOC_TABLE, (unsigned long)table_words) != 0) {
     error = vpoll__because(why, VPOLL_DEVICE ": its module knows no tables", errno);
     if (error == ENOTTY || error == EINVAL) error = EOPNOTSUPP;
   }
   void* words = MAP_FAILED;
   if (error == 0) {
-    words = mmap(NULL, VPOLL_TABLE_MAX * sizeof(struct vpoll_word), PROT_READ | PROT_WRITE,
-                 MAP_SHARED, fd, 0);
+    words = mmap(NULL, table_words * sizeof(struct vpoll_word), PROT_READ | PROT_WRITE, MAP_SHARED,
+                 fd, 0);
     if (words == MAP_FAILED) error = vpoll__because(why, VPOLL_DEVICE ": mmap", errno);
   }
   int high = error == 0 ? vpoll__dup_high(fd) : -1;
   if (error == 0 && high < 0) {
     error = vpoll__because(why, VPOLL_DEVICE, errno);
-    munmap(words, VPOLL_TABLE_MAX * sizeof(struct vpoll_word));
+    munmap(words, table_words * sizeof(struct vpoll_word));
   }
   close(fd);
   if (error != 0) return error;
@@ -99,26 +100,26 @@ static int table_open(uint32_t events, int* fd, struct vpoll__ends* ends, uint32
   return error;
 }
 
-static int table_change(struct vpoll__ends* ends, uint32_t* done, uint32_t events, bool* wake) {
+static int table_change(struct vpoll__ends* ends, uint32_t* done, uint32_t events, uint32_t* wake) {
   (void)ends;
   struct vpoll_word* word = word_of(*done);
   uint32_t before = __atomic_exchange_n(&word->events, events, __ATOMIC_SEQ_CST);
-  uint32_t armed = __atomic_load_n(&word->armed, __ATOMIC_SEQ_CST);
-  *wake = (events & ~before & armed) != 0;
+  *wake = events & ~before & __atomic_load_n(&word->armed, __ATOMIC_SEQ_CST);
   return 0;
 }
 
 /* Entries a system call, on the stack. */
 enum { wakes_per_call = 512 };
 
-static int table_wake(const uint32_t* done, size_t count) {
+static int table_wake(const struct vpoll__wake* wakes, size_t count) {
   struct vpoll_update updates[wakes_per_call];
   for (size_t i = 0; i < count;) {
-    unsigned number = done[i] >> index_bits;
+    unsigned number = wakes[i].done >> index_bits;
     uint32_t filled = 0;
-    for (; i < count && filled < wakes_per_call && done[i] >> index_bits == number; i++)
-      updates[filled++] = (struct vpoll_update){.index = done[i] & ((1U << index_bits) - 1),
-                                                .op = VPOLL_UPDATE_WAKE};
+    for (; i < count && filled < wakes_per_call && wakes[i].done >> index_bits == number; i++)
+      updates[filled++] = (struct vpoll_update){.index = wakes[i].done & (table_words - 1),
+                                                .op = VPOLL_UPDATE_WAKE,
+                                                .events = wakes[i].events};
     for (uint32_t sent = 0; sent < filled;) {
       struct vpoll_updates batch = {.entries = (uintptr_t)(updates + sent), .count = filled - sent};
       int carried_out = ioctl(tables[number].fd, VPOLL_IOC_UPDATE, &batch);
@@ -134,9 +135,9 @@ static int table_wake(const uint32_t* done, size_t count) {
 static int table_apply(struct vpoll__ends* ends, uint32_t* done, uint32_t events) {
   struct vpoll_word* word = word_of(*done);
   uint32_t before = __atomic_load_n(&word->events, __ATOMIC_SEQ_CST);
-  bool wake = false;
-  int error = table_change(ends, done, events, &wake);
-  if (error == 0 && wake) error = table_wake(done, 1);
+  struct vpoll__wake wake = {.done = *done};
+  int error = table_change(ends, done, events, &wake.events);
+  if (error == 0 && wake.events != 0) error = table_wake(&wake, 1);
   if (error != 0) __atomic_store_n(&word->events, before, __ATOMIC_SEQ_CST);
   return error;
 }

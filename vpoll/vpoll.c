@@ -159,7 +159,7 @@ const char* vpoll_error(void) { return explanation; }
 
 /* Where `wake` is given and the back end can, waiters are left to its wake. 0 or an errno. */
 static int change(struct vpoll__entry* entry, struct vpoll__shared* shared, int op, uint32_t events,
-                  bool* wake) {
+                  uint32_t* wake) {
   if ((events & ~VPOLL__EVENTS) != 0) return EINVAL;
   uint32_t mask = shared->mask;
   switch (op) {
@@ -195,12 +195,12 @@ enum { wakes_at_once = 512 };
 struct wakes {
   const struct vpoll__backend* backend;
   size_t count;
-  uint32_t done[wakes_at_once];
+  struct vpoll__wake entries[wakes_at_once];
   struct vpoll_change* of[wakes_at_once];
 };
 
 static void wake_all(struct wakes* wakes) {
-  int error = wakes->count == 0 ? 0 : wakes->backend->wake(wakes->done, wakes->count);
+  int error = wakes->count == 0 ? 0 : wakes->backend->wake(wakes->entries, wakes->count);
   if (error != 0)
     for (size_t i = 0; i < wakes->count; i++) wakes->of[i]->error = error;
   wakes->count = 0;
@@ -225,11 +225,11 @@ int vpoll_ctl_many(struct vpoll_change* changes, size_t count) {
       i--;
       continue;
     }
-    bool wake = false;
+    uint32_t wake = 0;
     each->error = change(entry, shared, each->op, each->events, &wake);
-    if (wake) {
+    if (wake != 0) {
       wakes.backend = entry->backend;
-      wakes.done[wakes.count] = shared->done;
+      wakes.entries[wakes.count] = (struct vpoll__wake){.done = shared->done, .events = wake};
       wakes.of[wakes.count++] = each;
     }
     vpoll__entry_unlock(shared);

@@ -34,6 +34,11 @@ struct vpoll__ends {
   int peer;
 };
 
+struct vpoll__wake {
+  uint32_t done;
+  uint32_t events;
+};
+
 /*
  * A mechanism. `done` is a word of the back end's own, kept beside the mask: what it has done to
  * the kernel object so far. It is 0 before open, and stays true when a function fails half way, so
@@ -69,10 +74,11 @@ struct vpoll__backend {
   int (*apply)(struct vpoll__ends* ends, uint32_t* done, uint32_t events);
 
   /* A back end that wakes many objects by one call has both, else both are NULL. `change` does what
-     apply does but for the waiters, and gives in *wake whether any have to be woken; then `wake`
-     does it for the `count` objects whose `done` words it is given. It gives what failed first. */
-  int (*change)(struct vpoll__ends* ends, uint32_t* done, uint32_t events, bool* wake);
-  int (*wake)(const uint32_t* done, size_t count);
+     apply does but for the waiters, and gives in *wake the events that some of them may be asleep
+     for. Then `wake` wakes these: for each of `count` objects its `done` word and the events. It
+     gives what failed first. */
+  int (*change)(struct vpoll__ends* ends, uint32_t* done, uint32_t events, uint32_t* wake);
+  int (*wake)(const struct vpoll__wake* wakes, size_t count);
 
   /* Finds out what the object shows: for a process that lost the shared state (see table.c). */
   int (*sync)(struct vpoll__ends* ends, uint32_t* done, uint32_t* events);

@@ -37,17 +37,18 @@
 #include <linux/atomic.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/idr.h>
 #include <linux/kref.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
-#include <linux/xarray.h>
 
 #include "compat.h"
 #include "vpoll.h"
@@ -55,8 +56,9 @@
 #define WORDS_PER_PAGE (PAGE_SIZE / sizeof(struct vpoll_word))
 
 /*
- * What a wake-up may carry. Two of the 28 bits mean something else there: POLLFREE tells waiters that
- * the wait queue is about to vanish, and it is for the user to set in the pending set.
+ * What a wake-up may carry. Two of the 28 bits mean something else there (POLLFREE tells waiters that
+ * the wait queue is about to vanish), while users may set them. A wake-up for them carries nothing,
+ * by which everybody is woken to look.
  */
 #define WAKE_MASK (VPOLL_EVENT_MASK & ~(__force u32)(POLLFREE | POLL_BUSY_LOOP))
 
@@ -73,8 +75,9 @@ struct vpoll_table {
 	struct kref refs;
 	u32 words;
 	u32 pages_count;
-	/* Index to struct vpoll_pending, readers under RCU. */
-	struct xarray files;
+	struct ida indices;
+	/* One for each word; a flat array, since updates of many files look up little else. */
+	struct vpoll_pending __rcu **files;
 	/* Filled on demand, never emptied before the table dies. */
 	struct page *pages[];
 };
@@ -166,19 +169,19 @@ static __poll_t pending_poll(struct vpoll_pending *p, struct file *file, poll_ta
 		return (__force __poll_t)events;
 
 	/* Fully ordered: between the queue and the events. */
-	atomic_fetch_or((wanted | ALWAYS_WANTED) & WAKE_MASK, p->armed);
+	atomic_fetch_or((wanted | ALWAYS_WANTED) & VPOLL_EVENT_MASK, p->armed);
 	return (__force __poll_t)shown(p);
 }
 
+/* A full barrier stands between what changed the events and this. */
 static void wake(struct vpoll_pending *p, u32 key)
 {
+	u32 carried = key & ~WAKE_MASK ? 0 : key;
 	int queue;
 
-	key &= WAKE_MASK;
-	/* A key of 0 would wake everybody. */
 	if (!key)
 		return;
-	if (p->table && is_empty(p, VPOLL_STAY)) {
+	if (((u32)atomic_read(p->armed) & key) && is_empty(p, VPOLL_STAY)) {
 		/*
 		 * Who came to VPOLL_STAY meanwhile may have armed before this, and is not disarmed.
 		 * A bit that is gained before it is armed again is part of `key`, so this wake-up,
@@ -188,10 +191,9 @@ static void wake(struct vpoll_pending *p, u32 key)
 		if (!is_empty(p, VPOLL_STAY))
 			atomic_fetch_or(key, p->armed);
 	}
-	smp_mb();
 	for (queue = 0; queue < VPOLL_QUEUES; queue++) {
 		if (!is_empty(p, queue))
-			wake_up_poll(&p->queues[queue], (__force __poll_t)key);
+			wake_up_poll(&p->queues[queue], (__force __poll_t)carried);
 	}
 }
 
@@ -262,10 +264,15 @@ static struct vpoll_table *table_new(unsigned long words)
 	table = kvzalloc(struct_size(table, pages, count), GFP_KERNEL_ACCOUNT);
 	if (!table)
 		return ERR_PTR(-ENOMEM);
+	table->files = kvcalloc(words, sizeof(*table->files), GFP_KERNEL_ACCOUNT);
+	if (!table->files) {
+		kvfree(table);
+		return ERR_PTR(-ENOMEM);
+	}
 	kref_init(&table->refs);
 	table->words = words;
 	table->pages_count = count;
-	xa_init_flags(&table->files, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
+	ida_init(&table->indices);
 	return table;
 }
 
@@ -274,11 +281,12 @@ static void table_release(struct kref *refs)
 	struct vpoll_table *table = container_of(refs, struct vpoll_table, refs);
 	u32 i;
 
-	xa_destroy(&table->files);
+	ida_destroy(&table->indices);
 	for (i = 0; i < table->pages_count; i++) {
 		if (table->pages[i])
 			put_page(table->pages[i]);
 	}
+	kvfree(table->files);
 	kvfree(table);
 }
 
@@ -343,7 +351,8 @@ static int table_file_release(struct inode *inode, struct file *file)
 	struct vpoll_pending *p = file->private_data;
 	struct vpoll_table *table = p->table;
 
-	xa_erase(&table->files, p->index);
+	RCU_INIT_POINTER(table->files[p->index], NULL);
+	ida_free(&table->indices, p->index);
 	/* An update that found it before may be at it still: it touches the word, and the queues. */
 	kfree_rcu(p, rcu);
 	kref_put(&table->refs, table_release);
@@ -391,26 +400,26 @@ static const struct file_operations table_file_ops = {
 #endif
 };
 
-/* Finds an unused word. The index is taken, but leads nowhere before table_publish(). */
+/* Finds an unused word. The index is taken, but leads nowhere yet. */
 static int pending_new(struct vpoll_table *table, u32 events, struct vpoll_pending **result)
 {
 	struct vpoll_pending *p;
 	struct vpoll_word *words;
 	struct page *page;
-	int error;
+	int index;
 
 	p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
 	if (!p)
 		return -ENOMEM;
-	error = xa_alloc(&table->files, &p->index, NULL, XA_LIMIT(0, table->words - 1),
-			 GFP_KERNEL_ACCOUNT);
-	if (error) {
+	index = ida_alloc_max(&table->indices, table->words - 1, GFP_KERNEL);
+	if (index < 0) {
 		kfree(p);
-		return error == -EBUSY ? -ENOSPC : error;
+		return index;
 	}
+	p->index = index;
 	page = table_page(table, p->index / WORDS_PER_PAGE);
 	if (!page) {
-		xa_erase(&table->files, p->index);
+		ida_free(&table->indices, p->index);
 		kfree(p);
 		return -ENOMEM;
 	}
@@ -446,13 +455,12 @@ static long file_ioctl(struct vpoll_table *table, struct vpoll_file __user *user
 	file = anon_inode_getfile("[vpoll]", &table_file_ops, p, flags);
 	if (IS_ERR(file)) {
 		error = PTR_ERR(file);
-		xa_erase(&table->files, p->index);
+		ida_free(&table->indices, p->index);
 		kref_put(&table->refs, table_release);
 		kfree(p);
 		goto put_fd;
 	}
-	/* Room for the index was made by xa_alloc(), so this can't fail. */
-	xa_store(&table->files, p->index, p, GFP_KERNEL_ACCOUNT);
+	rcu_assign_pointer(table->files[p->index], p);
 
 	request.index = p->index;
 	request.fd = fd;
@@ -476,7 +484,7 @@ static int update_one(struct vpoll_table *table, const struct vpoll_update *upda
 	if (update->op > VPOLL_UPDATE_SET || update->reserved ||
 	    update->events & ~VPOLL_EVENT_MASK || update->index >= table->words)
 		return -EINVAL;
-	p = xa_load(&table->files, update->index);
+	p = rcu_dereference(table->files[update->index]);
 	if (!p)
 		return -ENOENT;
 	change(p, update->op, update->events);

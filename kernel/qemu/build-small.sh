@@ -71,7 +71,7 @@ step() {
 }
 
 run_make() {
-  nice make -C "$build" -j"$(nproc)" KBUILD_BUILD_USER=vpollnet KBUILD_BUILD_HOST=vpollnet "$@"
+  nice -n 5 make -C "$build" -j"$(nproc)" KBUILD_BUILD_USER=vpollnet KBUILD_BUILD_HOST=vpollnet "$@"
 }
 
 extract() {

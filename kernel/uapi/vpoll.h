@@ -20,8 +20,8 @@
  * a mask by value, its result the pending set after the operation. EINVAL: a bit that is no event;
  * the file is a table.
  *
- * Two of the bits can be pending but wake nobody, since wake-ups inside the kernel use them for other
- * things: 0x4000 and 0x8000. None of the named events is among them.
+ * Two bits, 0x4000 and 0x8000, mean something else inside the kernel. A change of these wakes whoever
+ * waits, for whatever event. None of the named events is among them.
  */
 #define VPOLL_DEVICE "/dev/vpoll"
 #define VPOLL_IOC_MAGIC '^'

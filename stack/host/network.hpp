@@ -62,9 +62,13 @@ class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
   /// The exact mask of Ready bits now; POLLNVAL (0x20) once closed. Takes no lock.
   virtual std::uint32_t readiness() const = 0;
   /// The vpoll descriptor, made at the first call and closed with the handle. EMFILE, ENFILE,
-  /// EBADF.
+  /// EBADF; EOPNOTSUPP, EACCES and EINVAL where the environment asks for a back end that is not to
+  /// be had.
   virtual Result<int> fd() = 0;
 };
+
+/// Why the last fd() of this thread failed, in words; "" if that is not known.
+std::string fd_error();
 
 /// A stack and its links.
 class Network {

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include "vpoll/vpoll.h"
@@ -48,10 +48,7 @@ std::uint32_t without_passing_ends(std::uint32_t mask) {
   return mask & ~std::uint32_t{socket::kHup | socket::kErr};
 }
 
-bool can_take_back_all(int fd) {
-  const char* back_end = vpoll_backend(fd);
-  return back_end == nullptr || std::string_view(back_end) != "socketpair";
-}
+bool can_take_back_all(int fd) { return (vpoll_exact(fd) & EPOLLHUP) != 0; }
 
 /// vpoll_ctl or vpoll_create, by `call`, with what the back end can show of `mask`.
 template <class Call>
@@ -116,6 +113,8 @@ void Readiness::wake() {
     if ((found & (waiter->events | POLLERR | POLLHUP | POLLNVAL)) != 0) waiter->watcher->wake();
   }
 }
+
+std::string fd_error() { return vpoll_error(); }
 
 Result<int> Readiness::fd() {
   const int known = fd_.load(std::memory_order_relaxed);

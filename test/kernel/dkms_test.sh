@@ -24,8 +24,7 @@ check() {
   fi
 }
 
-release=$(cat "$headers/include/config/kernel.release" 2>/dev/null ||
-  sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' "$headers/include/generated/utsrelease.h")
+release=$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' "$headers/include/generated/utsrelease.h")
 version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$module/dkms.conf")
 
 run_dkms() {

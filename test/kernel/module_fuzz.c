@@ -11,11 +11,13 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { SLOTS = 32, MAPS = 16, THREADS = 3, SECONDS = 12, CALLS = 60000 };
+enum { SLOTS = 32, MAPS = 16, SLOT_BYTES = 65536, THREADS = 3, SECONDS = 12, CALLS = 60000 };
 
 static atomic_int fds[SLOTS];
-static _Atomic(char*) maps[MAPS];
-static atomic_uint made, refused;
+static char* region;
+/* A page for each thread with nothing behind it, made before any part of the region is unmapped. */
+static char* own_pages[THREADS];
+static atomic_uint made, refused, started;
 static int64_t deadline;
 
 static uint64_t next(uint64_t* state) {
@@ -43,12 +45,12 @@ static uint32_t some_number(uint64_t r) {
 
 /* A pointer: good, near the end of what is mapped, into a table, or nowhere. */
 static void* some_pointer(uint64_t r, char* pages) {
-  char* map = atomic_load(&maps[r / 8 % MAPS]);
+  char* map = region + r / 8 % MAPS * SLOT_BYTES;
   switch (r % 8) {
   case 0: return NULL;
   case 1: return pages + 4096 - r / 8 % 64;
   case 2: return (void*)(uintptr_t)(r | 1ULL << 63);
-  case 3: return map ? map : pages;
+  case 3: return map;
   case 4: return pages + 1 + r / 8 % 7;
   default: return pages;
   }
@@ -94,44 +96,42 @@ static void some_ioctl(uint64_t* seed, int fd, char* pages) {
   count(ioctl(fd, command, argument));
 }
 
+/*
+ * All that is mapped lies in a slot of a region that was set aside, so that random sizes unmap
+ * nothing else. A size for which there is no room in a slot is tried elsewhere, and given back.
+ */
 static void some_mapping(uint64_t* seed, int fd) {
   uint64_t r = next(seed);
+  char* map = region + r % MAPS * SLOT_BYTES;
   size_t size = (r >> 8 & 7) == 0 ? (size_t)next(seed) : ((r >> 11 & 3) + 1) * 4096;
-  _Atomic(char*)* slot = &maps[r % MAPS];
-  char* map = atomic_load(slot);
+  char* at;
   switch (r >> 16 & 7) {
   case 0:
   case 1:
   case 2: {
     off_t offset = next(seed) % 8 ? (off_t)(next(seed) % 3 * 4096) : (off_t)next(seed);
     int flags = next(seed) % 4 ? MAP_SHARED : (int)(next(seed) & (MAP_PRIVATE | MAP_SHARED));
-    map = mmap(NULL, size, (int)(next(seed) % 8) & (PROT_READ | PROT_WRITE), flags, fd, offset);
-    count(map == MAP_FAILED ? -1 : 0);
-    /* The mapping that was there stays until the end, as others may be at it. */
-    if (map != MAP_FAILED) atomic_store(slot, map);
+    bool fits = size <= SLOT_BYTES / 2;
+    at = mmap(fits ? map : NULL, size, (int)(next(seed) % 4), flags | (fits ? MAP_FIXED : 0), fd,
+              offset);
+    count(at == MAP_FAILED ? -1 : 0);
+    if (at != MAP_FAILED && !fits) munmap(at, size);
     break;
   }
-  case 3:
-    if (map) count(mprotect(map, 4096, (int)(next(seed) % 4)));
+  case 3: count(mprotect(map, 4096, (int)(next(seed) % 4))); break;
+  case 4: count(munmap(map + next(seed) % 4 * 4096, 4096)); break;
+  case 5:
+    at = mremap(map, (next(seed) % 3) * 4096, size % (SLOT_BYTES / 2),
+                MREMAP_MAYMOVE | MREMAP_FIXED, map + SLOT_BYTES / 2);
+    count(at == MAP_FAILED ? -1 : 0);
     break;
-  case 4:
-    if (map) count(munmap(map + next(seed) % 2 * 4096, 4096));
-    break;
-  case 5: {
-    char* moved = map ? mremap(map, 4096, size, MREMAP_MAYMOVE) : MAP_FAILED;
-    count(moved == MAP_FAILED ? -1 : 0);
-    if (moved != MAP_FAILED) atomic_store(slot, moved);
-    break;
-  }
-  case 6:
-    if (map) count(madvise(map, 4096, (int)(next(seed) % 26)));
-    break;
+  case 6: count(madvise(map, 4096, (int)(next(seed) % 26))); break;
   default: {
     /* By way of the kernel, since what is mapped there may be gone at any time. */
     int pipes[2];
     uint64_t garbage[8];
     for (int i = 0; i < 8; ++i) garbage[i] = next(seed);
-    if (!map || pipe2(pipes, O_NONBLOCK)) break;
+    if (pipe2(pipes, O_NONBLOCK)) break;
     if (write(pipes[1], garbage, sizeof(garbage)) > 0) count(read(pipes[0], map, sizeof(garbage)));
     close(pipes[0]);
     close(pipes[1]);
@@ -164,6 +164,8 @@ static void in_flight(int fd) {
 static void some_wait(uint64_t* seed, int set, int fd) {
   struct epoll_event event = {.events = (uint32_t)next(seed)};
   if (next(seed) % 2) event.events &= ~(uint32_t)EPOLLEXCLUSIVE;
+  /* Takes a long time, as it makes a device. */
+  if (next(seed) % 256) event.events &= ~(uint32_t)EPOLLWAKEUP;
   count(epoll_ctl(set, (int)(next(seed) % 3) + 1, fd, &event));
   count(epoll_wait(set, &event, 1, 0));
   count(polled(fd, (short)next(seed), (int)(next(seed) % 2)));
@@ -182,8 +184,7 @@ static void some_child(uint64_t* seed, int fd, char* pages) {
 
 static void* fuzz(void* argument) {
   uint64_t seed = *(uint64_t*)argument;
-  char* pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  munmap(pages + 4096, 4096);
+  char* pages = own_pages[atomic_fetch_add(&started, 1)];
   int set = epoll_create1(0);
   for (int n = 0; n < CALLS && now_ns() < deadline; ++n) {
     uint64_t r = next(&seed);
@@ -229,11 +230,16 @@ int main(int count_arguments, char** arguments) {
   uint64_t seed = count_arguments > 1 ? strtoull(arguments[1], NULL, 0) : (uint64_t)now_ns();
   printf("# seed %#llx\n", (unsigned long long)seed);
   fflush(stdout);
+  region = mmap(NULL, MAPS * SLOT_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   deadline = now_ns() + SECONDS * 1000000000LL;
   for (int i = 0; i < SLOTS; ++i) fds[i] = open_device();
   /* In a process of its own: what it has mapped is in a state that nobody knows. */
   pid_t child = fork();
   if (child == 0) {
+    for (int i = 0; i < THREADS; ++i) {
+      own_pages[i] = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      mprotect(own_pages[i] + 4096, 4096, PROT_NONE);
+    }
     uint64_t seeds[THREADS];
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; ++i) {

@@ -15,7 +15,7 @@ enum { LOST_MS = 20000, CASE_MS = 4000, MOST_WAITERS = 16 };
 struct game {
   struct table table;
   int fd;
-  uint32_t index = 0;
+  uint32_t index;
   atomic_bool stop;
   atomic_int lost;
   atomic_uint given, taken, calls;

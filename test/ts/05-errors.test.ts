@@ -309,3 +309,15 @@ test('without a descriptor left, open is EMFILE, and works again when there is o
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toBe('EMFILE open, then 1 interface\n');
 });
+
+test('a vpoll back end that is none is EINVAL from fd, with the names that there are', async () => {
+  await using stack = await Stack.open({ links: [{ url: 'cable:errors-vpoll' }] });
+  using socket = stack.socket('udp');
+  process.env.VPOLL_BACKEND = 'kqueue';
+  try {
+    expect(() => socket.fd).toThrow(/^fd EINVAL - VPOLL_BACKEND=kqueue: .*socketpair/);
+  } finally {
+    delete process.env.VPOLL_BACKEND;
+  }
+  expect(socket.fd).toBeGreaterThanOrEqual(0);
+});

@@ -158,21 +158,38 @@ TEST_CASE("of exclusive waiters at least one is woken each time, and none is for
   });
 }
 
-TEST_CASE(
-    "an exclusive waiter for one event does not keep an event from another who waits for it") {
-  on_each_backend([](const std::string&) {
+TEST_CASE("an exclusive waiter for one event does not take the wake-up of another's") {
+  on_each_backend([](const std::string& backend) {
+    // FUSE wakes without saying what for, so the first of the exclusive waiters takes it.
+    if (backend == "fuse") return;
     for (int i = 0; i < 20; i++) {
       VpollFd fd;
       EpollSet readers;
       EpollSet writers;
-      REQUIRE(readers.control(EPOLL_CTL_ADD, fd.get(), EPOLLIN | EPOLLEXCLUSIVE) == 0);
+      // Exclusive waiters are asked in the order in which they came, or the other way round.
+      if (i % 2 == 1)
+        REQUIRE(readers.control(EPOLL_CTL_ADD, fd.get(), EPOLLIN | EPOLLEXCLUSIVE) == 0);
       REQUIRE(writers.control(EPOLL_CTL_ADD, fd.get(), EPOLLOUT | EPOLLEXCLUSIVE) == 0);
-      REQUIRE(readers.wait(0) == 0);
-      REQUIRE(writers.wait(0) == 0);
-      REQUIRE(fd.add(EPOLLOUT) == 0);
-      REQUIRE(writers.wait(kPatience) == EPOLLOUT);
-      REQUIRE(fd.add(EPOLLIN) == 0);
-      REQUIRE(readers.wait(kPatience) == EPOLLIN);
+      if (i % 2 == 0)
+        REQUIRE(readers.control(EPOLL_CTL_ADD, fd.get(), EPOLLIN | EPOLLEXCLUSIVE) == 0);
+      std::atomic<pid_t> ids[2] = {};
+      std::atomic<uint32_t> seen[2] = {};
+      std::thread reader([&] {
+        ids[0] = gettid();
+        seen[0] = readers.wait(kPatience);
+      });
+      std::thread writer([&] {
+        ids[1] = gettid();
+        seen[1] = writers.wait(kPatience);
+      });
+      until([&] { return ids[0] != 0 && ids[1] != 0 && sleeps(ids[0]) && sleeps(ids[1]); });
+      CHECK(fd.add(EPOLLOUT) == 0);
+      writer.join();
+      CHECK(seen[1] == EPOLLOUT);
+      CHECK(seen[0] == 0);
+      CHECK(fd.set(EPOLLIN) == 0);
+      reader.join();
+      CHECK(seen[0] == EPOLLIN);
     }
   });
 }
@@ -266,7 +283,7 @@ TEST_CASE("a waiter in a child is woken by its parent, and the other way round")
 TEST_CASE("an fd may be closed while it is waited for") {
   on_each_backend([](const std::string&) {
     size_t before = open_fds().size();
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 5; i++) {
       VpollFd fd;
       EpollSet set;
       REQUIRE(set.control(EPOLL_CTL_ADD, fd.get(), EPOLLIN) == 0);
@@ -296,8 +313,8 @@ TEST_CASE("an fd may be closed while it is waited for") {
 }
 
 TEST_CASE("no wake-up is lost between threads that set and take back and one that waits") {
-  on_each_backend([](const std::string&) {
-    constexpr int kTurns = 3000;
+  on_each_backend([](const std::string& backend) {
+    const int kTurns = backend == "fuse" ? 300 : 3000;  // each is a message to its server and back
     for (uint32_t mode : {uint32_t{0}, uint32_t{EPOLLET}, uint32_t{EPOLLONESHOT}}) {
       CAPTURE(mode);
       VpollFd fd;

@@ -54,6 +54,11 @@ constexpr std::pair<const char*, int> kConstants[] = {
     {"MSG_PEEK", MSG_PEEK}, {"MSG_MORE", MSG_MORE},
 };
 
+/// fdError(): why the last fd() that failed did.
+Napi::Value fd_error(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), host::fd_error());
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   auto data = std::make_unique<AddonData>();
   data->resources = Resources::attach(env);
@@ -73,6 +78,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   napi_value poll_function = nullptr;
   napi_create_function(env, "poll", NAPI_AUTO_LENGTH, poll, nullptr, &poll_function);
   exports["poll"] = Napi::Value(env, poll_function);
+
+  exports["fdError"] = Napi::Function::New<fd_error>(env, "fdError");
 
   Napi::Object options = Napi::Object::New(env);
   for (const auto& [name, option] : kOptionNames) {
