@@ -79,6 +79,16 @@ export async function runEventLoops({ backends = ['socketpair', 'fuse'] } = {}) 
   return counts;
 }
 
+/**
+ * Builds the programs of the loops whose libraries are here, without Python's.
+ * @returns {Promise<string[]>} their absolute paths
+ */
+export async function buildEventLoops() {
+  const missing = await compile();
+  const native = programs.filter((name) => name !== 'python' && !missing.has(name));
+  return native.map((name) => join(root, build, `loops_${name}`));
+}
+
 /** @returns {Promise<Map<string, string>>} why a program could not be built */
 async function compile() {
   const configured = existsSync(join(root, build, 'CMakeCache.txt'));

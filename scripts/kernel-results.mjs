@@ -30,10 +30,11 @@ export function readLines(name, { output, code }) {
  * @param {string} name
  * @param {Result} result
  * @param {string} backend
+ * @param {boolean} filtered it was asked to leave cases out
  * @returns {Count}
  */
-export function readSuite(name, { output, code }, backend) {
-  const count = readDoctest(name, output, code);
+export function readSuite(name, { output, code }, backend, filtered) {
+  const count = readDoctest(name, output, code, { filtered });
   if (new RegExp(`^\\[backend\\] ${backend} exact: `, 'm').test(output)) return count;
   return { name, passed: 0, failed: Math.max(1, count.failed), skipped: 0 };
 }

@@ -24,22 +24,24 @@ export function readVitest(name, report, code) {
  * @param {string} name
  * @param {string} output
  * @param {number} code the program's exit code
+ * @param {{ filtered?: boolean }} [options] `filtered`: it was asked to leave cases out, which are not
+ *   skipped then
  * @returns {Count}
  */
-export function readDoctest(name, output, code) {
+export function readDoctest(name, output, code, { filtered = false } = {}) {
   const summary =
     /^\[doctest\] test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed \|(?:\s*(\d+) skipped)?/m.exec(
       output,
     );
   // No summary: the program crashed, or was stopped, before its end.
   if (summary === null) return { name, passed: 0, failed: 1, skipped: 0 };
-  const [, , passed, failed, filtered] = summary.map(Number);
+  const [, , passed, failed, left = 0] = summary.map(Number);
   const skips = output.match(/^\[skip\] /gm)?.length ?? 0;
   return {
     name,
     passed: Math.max(0, (passed ?? 0) - skips),
     failed: Math.max(failed ?? 0, code === 0 ? 0 : 1),
-    skipped: (Number.isNaN(filtered) ? 0 : (filtered ?? 0)) + skips,
+    skipped: (Number.isNaN(left) || filtered ? 0 : left) + skips,
   };
 }
 

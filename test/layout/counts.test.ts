@@ -24,6 +24,12 @@ test.each([
   expect(readDoctest('x', output, code)).toEqual({ name: 'x', ...expected });
 });
 
+test('doctest: cases that were left out by a filter are not skipped', () => {
+  const output = summary('4 | 4 passed | 0 failed | 70 skipped');
+  expect(readDoctest('x', output, 0, { filtered: true })).toMatchObject({ passed: 4, skipped: 0 });
+  expect(readDoctest('x', `[skip] a: b\n${output}`, 0, { filtered: true }).skipped).toBe(1);
+});
+
 test('vitest', () => {
   const report = (passed: number, failed: number, pending: number, todo: number) =>
     JSON.stringify({
