@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { jobs, root, run, runMain, StepError, step } from './steps.mjs';
-import { formatCount } from './test-counts.mjs';
+import { printCounts } from './test-counts.mjs';
 
 /** @typedef {import('./test-counts.mjs').Count} Count */
 /** @typedef {Map<string, Map<string, string>>} Findings by loop, then by column */
@@ -304,10 +304,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
       return 0;
     }
     const counts = await runEventLoops({ backends });
-    process.stdout.write('\n');
-    for (const count of counts) process.stdout.write(`${formatCount(count)}\n`);
-    const skips = counts.some(({ skipped }) => skipped > 0);
-    const failed = counts.some((count) => count.failed > 0);
-    return failed || (skips && process.env.VPOLLNET_CI === '1') ? 1 : 0;
+    const { failed, skipped } = printCounts(counts);
+    return failed > 0 || (skipped > 0 && process.env.VPOLLNET_CI === '1') ? 1 : 0;
   });
 }

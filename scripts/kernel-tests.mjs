@@ -31,7 +31,7 @@ import {
 import { readLines, readSuite } from './kernel-results.mjs';
 import { buildAddon, compileTypeScript, install } from './setup.mjs';
 import { root, run, runMain, StepError } from './steps.mjs';
-import { formatCount } from './test-counts.mjs';
+import { printCounts } from './test-counts.mjs';
 
 /** @typedef {import('./test-counts.mjs').Count} Count */
 /** @typedef {import('./kernel-guest.mjs').Program} Program */
@@ -506,15 +506,7 @@ async function main() {
   }
   const { only } = options;
   const counts = await runKernelTests(only === undefined ? { keepLogs } : { only, keepLogs });
-  const total = { name: 'total', passed: 0, failed: 0, skipped: 0 };
-  process.stdout.write('\n');
-  for (const count of counts) {
-    process.stdout.write(`${formatCount(count)}\n`);
-    total.passed += count.passed;
-    total.failed += count.failed;
-    total.skipped += count.skipped;
-  }
-  process.stdout.write(`${formatCount(total)}\n`);
+  const total = printCounts(counts);
   return total.failed > 0 || (ci && total.skipped > 0) ? 1 : 0;
 }
 

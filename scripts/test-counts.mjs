@@ -45,6 +45,24 @@ export function readDoctest(name, output, code, { filtered = false } = {}) {
   };
 }
 
+/**
+ * The table that ends a run, on stdout.
+ * @param {Count[]} counts
+ * @returns {Count} their sum
+ */
+export function printCounts(counts) {
+  const total = { name: 'total', passed: 0, failed: 0, skipped: 0 };
+  process.stdout.write('\n');
+  for (const count of counts) {
+    process.stdout.write(`${formatCount(count)}\n`);
+    total.passed += count.passed;
+    total.failed += count.failed;
+    total.skipped += count.skipped;
+  }
+  process.stdout.write(`${formatCount(total)}\n`);
+  return total;
+}
+
 /** One line of the table that ends a run. @param {Count} count */
 export function formatCount({ name, passed, failed, skipped, seconds }) {
   const columns = [`${passed} passed`, `${failed} failed`, `${skipped} skipped`];

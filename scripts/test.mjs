@@ -22,7 +22,7 @@ import { runEventLoops } from './event-loops.mjs';
 import { runKernelTests } from './kernel-tests.mjs';
 import { buildAddon, compileTypeScript, install, requireTools } from './setup.mjs';
 import { filesUnder, jobs, root, run, runMain, StepError, step } from './steps.mjs';
-import { formatCount, readDoctest, readVitest } from './test-counts.mjs';
+import { printCounts, readDoctest, readVitest } from './test-counts.mjs';
 
 /** @typedef {import('./test-counts.mjs').Count} Count */
 
@@ -75,18 +75,11 @@ await runMain(async () => {
     for (const count of found) counts.push({ ...count, seconds: count.seconds ?? seconds });
   }
 
-  const total = { name: 'total', passed: 0, failed: 0, skipped: 0 };
-  process.stdout.write('\n');
-  for (const count of counts) {
-    process.stdout.write(`${formatCount(count)}\n`);
-    total.passed += count.passed;
-    total.failed += count.failed;
-    total.skipped += count.skipped;
-    if (process.env.VPOLLNET_TALLY) {
-      appendFileSync(process.env.VPOLLNET_TALLY, `${JSON.stringify(count)}\n`);
-    }
+  const { VPOLLNET_TALLY } = process.env;
+  if (VPOLLNET_TALLY) {
+    appendFileSync(VPOLLNET_TALLY, counts.map((count) => `${JSON.stringify(count)}\n`).join(''));
   }
-  process.stdout.write(`${formatCount(total)}\n`);
+  const total = printCounts(counts);
   return total.failed > 0 || (ci && total.skipped > 0) || total.passed === 0 ? 1 : 0;
 });
 

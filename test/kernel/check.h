@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,6 +51,43 @@ static char check_why[256];
       snprintf(check_why, sizeof(check_why), "line %d: %s gave %ld and errno %d, not %d",          \
                __LINE__, #call, check_r, errno, number);                                           \
   } while (0)
+
+/* Room for one descriptor on its way. */
+union in_flight {
+  char bytes[CMSG_SPACE(sizeof(int))];
+  struct cmsghdr head;
+};
+
+/* By SCM_RIGHTS, with a byte; sendmsg's result. */
+static inline ssize_t send_fd(int socket, int fd) {
+  union in_flight control = {{0}};
+  char byte = 1;
+  struct iovec data = {&byte, 1};
+  struct msghdr message = {.msg_iov = &data,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof(control)};
+  control.head.cmsg_level = SOL_SOCKET;
+  control.head.cmsg_type = SCM_RIGHTS;
+  control.head.cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+  return sendmsg(socket, &message, 0);
+}
+
+/* What send_fd sent; -1 if nothing came. */
+static inline int receive_fd(int socket) {
+  union in_flight control = {{0}};
+  char byte;
+  struct iovec data = {&byte, 1};
+  struct msghdr message = {.msg_iov = &data,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof(control)};
+  int fd = -1;
+  if (recvmsg(socket, &message, 0) == 1 && message.msg_controllen > 0)
+    memcpy(&fd, CMSG_DATA(&control.head), sizeof(int));
+  return fd;
+}
 
 /* Ends a test. */
 static inline void report(const char* name) {

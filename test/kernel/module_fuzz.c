@@ -142,21 +142,7 @@ static void some_mapping(uint64_t* seed, int fd) {
 static void in_flight(int fd) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair)) return;
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {{0}};
-  char byte = 1;
-  struct iovec data = {&byte, 1};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
-  message.msg_control = control.bytes;
-  message.msg_controllen = sizeof(control.bytes);
-  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(header), &fd, sizeof(int));
-  count(sendmsg(pair[0], &message, 0));
+  count(send_fd(pair[0], fd));
   close(pair[0]);
   close(pair[1]);
 }

@@ -369,25 +369,11 @@ static void life(void) {
 
   int pair[2];
   CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {{0}};
-  char byte = 1;
-  struct iovec data = {&byte, 1};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
-  message.msg_control = control.bytes;
-  message.msg_controllen = sizeof(control.bytes);
-  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(header), &one, sizeof(int));
-  CHECK(sendmsg(pair[0], &message, 0) == 1);
+  CHECK(send_fd(pair[0], one) == 1);
   close(one);
   SAME(update(&t, a, VPOLL_UPDATE_ADD, EPOLLOUT), 1);
-  CHECK(recvmsg(pair[1], &message, 0) == 1);
-  memcpy(&one, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
+  one = receive_fd(pair[1]);
+  CHECK(one >= 0);
   SAME(polled(one, POLLIN | POLLOUT, 0), POLLIN | POLLOUT);
   char path[64], text[512];
   snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", one);
