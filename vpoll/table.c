@@ -39,30 +39,15 @@ static unsigned generation; /* grows in the child of each fork; written while si
 void vpoll__table_lock(void) { pthread_mutex_lock(&table_lock); }
 void vpoll__table_unlock(void) { pthread_mutex_unlock(&table_lock); }
 
-static void before_fork(void) {
-  vpoll__table_lock();
-  for (int i = 0; vpoll__backends[i] != NULL; i++)
-    if (vpoll__backends[i]->before_fork != NULL) vpoll__backends[i]->before_fork();
-}
-
-static void after_fork_in_parent(void) {
-  for (int i = 0; vpoll__backends[i] != NULL; i++)
-    if (vpoll__backends[i]->after_fork_in_parent != NULL)
-      vpoll__backends[i]->after_fork_in_parent();
-  vpoll__table_unlock();
-}
-
 static void after_fork_in_child(void) {
   generation++;
-  for (int i = 0; vpoll__backends[i] != NULL; i++)
-    if (vpoll__backends[i]->after_fork_in_child != NULL) vpoll__backends[i]->after_fork_in_child();
   vpoll__table_unlock();
 }
 
 __attribute__((constructor)) static void hook_fork(void) {
   /* Fails only without memory at program start. Then a fork in the middle of another thread's
      vpoll_create can leave the child's table locked; all else stays right. */
-  (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  (void)pthread_atfork(vpoll__table_lock, vpoll__table_unlock, after_fork_in_child);
 }
 
 /* ---- states ---- */

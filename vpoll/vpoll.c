@@ -16,11 +16,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-const struct vpoll__backend* const vpoll__backends[] = {
+/* In the order of preference. */
+static const struct vpoll__backend* const backends[] = {
     &vpoll__backend_table,      &vpoll__backend_eventfd, &vpoll__backend_dev,
-    &vpoll__backend_socketpair, &vpoll__backend_fuse,    NULL,
+    &vpoll__backend_socketpair, &vpoll__backend_fuse,
 };
-enum { backend_count = sizeof vpoll__backends / sizeof vpoll__backends[0] - 1 };
+enum { backend_count = sizeof backends / sizeof backends[0] };
 
 /* What a probe said. `why` is written before `known` is, and never again. */
 struct verdict {
@@ -62,7 +63,7 @@ static int probe(int index, char why[VPOLL__WHY]) {
     error = verdict->error;
   } else {
     why[0] = '\0';
-    error = vpoll__backends[index]->probe(why);
+    error = backends[index]->probe(why);
     if (!is_no_room(error)) {
       verdict->error = error;
       memcpy(verdict->why, why, VPOLL__WHY);
@@ -91,7 +92,7 @@ static int choose(bool exact, const struct vpoll__backend** chosen) {
 
   size_t used = 0; /* of `explanation` */
   for (int i = 0; i < backend_count; i++) {
-    const struct vpoll__backend* backend = vpoll__backends[i];
+    const struct vpoll__backend* backend = backends[i];
     bool is_exact = backend->exact(0) == VPOLL__EVENTS;
     if (wanted != NULL ? strcmp(wanted, backend->name) != 0 : backend->on_request && !exact)
       continue;

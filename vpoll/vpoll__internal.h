@@ -61,12 +61,6 @@ struct vpoll__backend {
   /* Chosen only for VPOLL_EXACT or by name. */
   bool on_request;
 
-  /* Around fork(2), under the table's lock; either may be NULL. after_fork_in_child runs in the
-     child, where no other thread is. */
-  void (*before_fork)(void);
-  void (*after_fork_in_parent)(void);
-  void (*after_fork_in_child)(void);
-
   /* Makes an object that shows `events`. *fd is the user's end, close-on-exec. */
   int (*open)(uint32_t events, int* fd, struct vpoll__ends* ends, uint32_t* done);
 
@@ -89,9 +83,6 @@ extern const struct vpoll__backend vpoll__backend_eventfd;
 extern const struct vpoll__backend vpoll__backend_dev;
 extern const struct vpoll__backend vpoll__backend_socketpair;
 extern const struct vpoll__backend vpoll__backend_fuse;
-
-/* All of them, in the order of preference, up to a NULL. */
-extern const struct vpoll__backend* const vpoll__backends[];
 
 /* Writes "WHAT: text of errno" to `why`, and gives `error`. */
 int vpoll__because(char why[VPOLL__WHY], const char* what, int error);
