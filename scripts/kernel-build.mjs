@@ -23,6 +23,7 @@ export async function findMissing() {
     'apt-get (apt)': ['apt-get', '--version'],
     'dpkg-deb (dpkg)': ['dpkg-deb', '--version'],
     'make (make)': ['make', '--version'],
+    'dkms (dkms)': ['dkms', '--version'],
     'cmake (cmake)': ['cmake', '--version'],
     'gcc (gcc)': ['gcc', '--version'],
     'bc (bc)': ['bc', '--version'],

@@ -47,6 +47,7 @@ Boots emulated kernels and runs the tests of the module, the patch and the vpoll
                    small-6.1, small-6.12           the patched kernel, with KASAN and lockdep
                    terminal-debian, terminal-small the terminal example on the module, on the patch
                    terminal                        both of them
+                 or dkms: the module built by DKMS, which needs no guest
   --keep-logs    leaves consoles, results and initramfs behind, and says where
   --bench        measures instead of testing: JSON lines, from Debian's 6.1 with the module
   --shell NAME   boots a guest with a shell on its console instead
@@ -368,13 +369,33 @@ async function runGuest({ name, kernel, initramfs, memory, steps }, scenario, wo
 
 /** The names that --only may have. @param {string} only @returns {string[]} */
 function chosen(only) {
-  const known = Object.keys(scenarios(new Shared('')));
+  const known = [...Object.keys(scenarios(new Shared(''))), 'dkms'];
   const names = only.split(',').flatMap((name) => {
     return name === 'terminal' ? ['terminal-small', 'terminal-debian'] : [name];
   });
   const wrong = names.find((name) => !known.includes(name));
   if (wrong === undefined) return known.filter((name) => names.includes(name));
   throw new StepError(`vpollnet: no guest '${wrong}'; there are ${known.join(', ')}, terminal`);
+}
+
+/**
+ * test/kernel/dkms_test.sh for each of Debian's kernels.
+ * @returns {Promise<Count[]>}
+ */
+async function testDkms() {
+  /** @type {Count[]} */
+  const counts = [];
+  for (const version of ['6.1', '6.12']) {
+    const started = Date.now();
+    const { headers } = await debianKernel(version);
+    const { code, output } = await run(['bash', 'test/kernel/dkms_test.sh', headers]);
+    const seconds = (Date.now() - started) / 1000;
+    const name = `dkms ${version}`;
+    const count = readLines(name, { name, output, code, seconds });
+    if (count.failed > 0) process.stdout.write(`\n${name} failed:\n${output}\n`);
+    counts.push({ ...count, seconds });
+  }
+  return counts;
 }
 
 /**
@@ -390,12 +411,12 @@ export async function runKernelTests({ only, keepLogs = false } = {}) {
   }
   return withWorkFolder(keepLogs, async (work) => {
     const all = scenarios(new Shared(work));
-    const names = only === undefined ? Object.keys(all) : chosen(only);
+    const names = only === undefined ? ['dkms', ...Object.keys(all)] : chosen(only);
     /** @type {(() => Promise<Count[]>)[]} */
     const guests = [];
     /** @type {Count[]} */
-    const counts = [];
-    for (const name of names) {
+    const counts = names.includes('dkms') ? await testDkms() : [];
+    for (const name of names.filter((each) => each !== 'dkms')) {
       const scenario = /** @type {Scenario} */ (all[name]);
       const folder = join(work, name);
       try {
@@ -494,6 +515,7 @@ async function main() {
   }
   try {
     for (const names of [options.only, options.shell]) if (names !== undefined) chosen(names);
+    if (options.shell === 'dkms') throw new StepError("vpollnet: 'dkms' is no guest: no shell");
   } catch (error) {
     process.stderr.write(`${/** @type {Error} */ (error).message}\n`);
     return 2;
