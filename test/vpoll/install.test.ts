@@ -149,7 +149,7 @@ describe("a program built against Debian's libvpoll-dev", () => {
     const text =
       '#include <vpoll.h>\nint main(void) { return vpoll_create(0, VPOLL_EXACT) < 0; }\n';
     writeFileSync(source, text);
-    const flags = await pkgConfig('--cflags', '--libs', 'vpoll');
+    const flags = [`-I${join(prefix, 'include')}`, `-L${library}`, '-lvpoll'];
     const program = await compile('exact', source, flags);
     return await run(program, [], { env: withOurs() }).then(
       () => true,
