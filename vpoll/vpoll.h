@@ -69,6 +69,7 @@ int vpoll_create(uint32_t init_events, int flags);
  *   EINVAL      an unknown op, or a bit that is no event
  *   EOPNOTSUPP  an event that the back end of fd cannot show
  *   ENOMEM, ENOBUFS   no room in the kernel
+ *   ENOTCONN    the server process of the back end fuse was killed
  */
 int vpoll_ctl(int fd, int op, uint32_t events);
 
