@@ -14,6 +14,8 @@ export default defineConfig({
     include: [
       'test/ts/**/*.test.ts',
       'test/interop/**/*.test.ts',
+      'test/links/**/*.test.ts',
+      'test/cli/**/*.test.ts',
       'test/layout/**/*.test.ts',
       'test/vpoll/**/*.test.ts',
     ],

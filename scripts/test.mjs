@@ -4,6 +4,7 @@
 //
 //   vitest      the TypeScript tests, with the addon
 //   interop     against this machine's kernel on a TAP, in a network namespace of its own
+//   links       every kind of link against its real peer, in a namespace too (switches, guests, tools)
 //   native      the C++ and C tests of every folder
 //   vpoll       the vpoll library's own tests, on each back end that works here
 //   kernel      module, patch and library in guests under qemu (about ten minutes)
@@ -31,8 +32,9 @@ const programTimeout = 15 * 60_000;
 
 /** @type {Record<string, () => Promise<Count[]>>} */
 const runners = {
-  vitest: () => runVitest('vitest', ['test/ts', 'test/layout', 'test/vpoll']),
-  interop: () => runInterop('interop'),
+  vitest: () => runVitest('vitest', ['test/ts', 'test/cli', 'test/layout', 'test/vpoll']),
+  interop: () => runInterop('interop', ['test/interop']),
+  links: () => runInterop('links', ['test/links']),
   native: () => runNative('native', '', ['stack', 'sim', 'host', 'vpoll']),
   vpoll: runVpoll,
   kernel: () => runKernelTests({}),
@@ -115,13 +117,14 @@ async function runVitest(name, folders = [], env = {}, prefix = []) {
 }
 
 /**
- * The tests under test/interop, in a user and network namespace that ends with them: they make devices
- * and addresses as they like, and the kernel that they talk to is this machine's.
+ * Tests in a user and network namespace that ends with them: they make devices and addresses as they
+ * like, and the kernel that they talk to is this machine's.
  * @param {string} name
+ * @param {string[]} folders those of the tests
  * @param {Record<string, string>} [env]
  * @returns {Promise<Count[]>}
  */
-async function runInterop(name, env = {}) {
+async function runInterop(name, folders, env = {}) {
   const prefix = ['unshare', '-Urn'];
   const probe = await run([...prefix, 'ip', 'tuntap', 'add', 'dev', 'probe', 'mode', 'tap']);
   if (probe.code !== 0) {
@@ -131,7 +134,7 @@ async function runInterop(name, env = {}) {
     );
     return [{ name, passed: 0, failed: 0, skipped: 1 }];
   }
-  return runVitest(name, ['test/interop'], { VPOLLNET_NAMESPACE: '1', ...env }, prefix);
+  return runVitest(name, folders, { VPOLLNET_NAMESPACE: '1', ...env }, prefix);
 }
 
 /** The addon in a build folder of its own, and the sanitizer's runtime loaded before Node itself. */
@@ -149,7 +152,7 @@ async function runAddonAsan() {
   };
   return [
     ...(await runVitest('addon-asan', ['test/ts'], env)),
-    ...(await runInterop('addon-asan interop', env)),
+    ...(await runInterop('addon-asan interop', ['test/interop', 'test/links'], env)),
   ];
 }
 

@@ -12,6 +12,7 @@ import {
   checkString,
 } from './check.js';
 import { invalidValue } from './errors.js';
+import type { NativeLink } from './native.js';
 
 /** A link of a stack: where its frames go, and who the stack is there. */
 export interface LinkOptions {
@@ -38,22 +39,10 @@ export interface LinkOptions {
   dad?: boolean;
 }
 
-export interface CheckedLink {
-  url: string;
-  name: string;
-  mac: string;
-  mtu: number;
-  addresses: string[];
-  gateways: string[];
-  ipv6: boolean;
-  offloads: boolean;
-  dad: boolean;
-}
-
 const macPattern = /^[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}$/i;
 
 /** @param name the argument's name in the call, such as 'options.links[0]' */
-export function checkLink(value: unknown, name: string): CheckedLink {
+export function checkLink(value: unknown, name: string): NativeLink {
   const given = checkObject(value, name);
   /** The property if it is given, checked; else `otherwise`. */
   function optional<T>(key: string, otherwise: T, check: (value: unknown, name: string) => T): T {

@@ -59,21 +59,35 @@ export interface NativeInterface {
   bytesOut: number;
 }
 
+/** How a link is described, checked: what link-options.ts makes of LinkOptions. */
+export interface NativeLink {
+  url: string;
+  name: string;
+  mac: string;
+  mtu: number;
+  ipv6: boolean;
+  offloads: boolean;
+  dad: boolean;
+  addresses: string[];
+  gateways: string[];
+}
+
+/** `syscall` is empty where none failed; `detail` may be too. */
+export type NativeFailure = [errno: number, syscall: string, detail: string];
+
+export interface NativeLinkCounters {
+  framesIn: number;
+  bytesIn: number;
+  framesOut: number;
+  bytesOut: number;
+  drops: Record<string, number>;
+}
+
 export interface NativeNetwork {
   /** [errno, message] if it could not be opened; then nothing else may be called. */
   failure?: [number, string];
-  /** The interface's id, or [errno, syscall, detail]. */
-  addLink(
-    url: string,
-    name: string,
-    mac: string,
-    mtu: number,
-    ipv6: boolean,
-    offloads: boolean,
-    dadTransmits: number,
-    addresses: string[],
-    gateways: string[],
-  ): number | [number, string, string];
+  /** The interface's id, or why not. */
+  addLink(link: NativeLink): number | NativeFailure;
   removeLink(id: number): number;
   addAddress(id: number, cidr: string): number;
   removeAddress(id: number, address: string): number;
@@ -109,7 +123,9 @@ export interface NativeNetwork {
     drops: Record<string, number>;
   };
   memoryUsed(): number;
-  takeLinkFailures(): { interface: number; url: string; errno: number }[];
+  links(): { interface: number; url: string; errno: number; counters: NativeLinkCounters }[];
+  /** errno 0: the link is up again. */
+  takeLinkChanges(): { interface: number; url: string; errno: number }[];
   close(): void;
 }
 

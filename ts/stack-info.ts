@@ -87,11 +87,36 @@ export interface Counters {
   drops: Record<string, number>;
 }
 
-/** What the event 'linkdown' brings. */
-export interface LinkDown {
+/** What one link has carried. A large packet before segmentation counts as one frame. */
+export interface LinkCounters {
+  framesIn: number;
+  bytesIn: number;
+  framesOut: number;
+  bytesOut: number;
+  /** Dropped frames by reason: queue_full, too_long, malformed, device_error, down. */
+  drops: Record<string, number>;
+}
+
+export interface LinkInfo {
+  /** The interface's id. */
+  id: number;
+  /** The interface's name. */
+  interface: string;
+  url: string;
+  /** Why the link is down; null while it works. */
+  error: NetworkError | null;
+  counters: LinkCounters;
+}
+
+/** What the event 'linkup' brings. */
+export interface LinkUp {
   id: number;
   interface: string;
   url: string;
+}
+
+/** What the event 'linkdown' brings. */
+export interface LinkDown extends LinkUp {
   error: NetworkError;
 }
 

@@ -14,14 +14,16 @@ import {
   NetworkError,
   stackClosed,
 } from './errors.js';
-import { type CheckedLink, checkLink, type LinkOptions } from './link-options.js';
-import { type NativeNetwork, native } from './native.js';
+import { checkLink, type LinkOptions } from './link-options.js';
+import { type NativeLink, type NativeNetwork, native } from './native.js';
 import type { Socket, SocketOwner } from './socket.js';
 import type {
   AddressInfo,
   Counters,
   InterfaceInfo,
   LinkDown,
+  LinkInfo,
+  LinkUp,
   NeighbourInfo,
   RouteInfo,
   RouteOptions,
@@ -48,7 +50,11 @@ export interface StackOptions {
 export interface StackEvents {
   /** A link died, such as a TAP that was deleted. Its interface is down; the stack goes on. */
   linkdown: [LinkDown];
+  /** A link that was down works again, and its interface with it. */
+  linkup: [LinkUp];
 }
+
+const isLinkEvent = (event: string | symbol) => event === 'linkdown' || event === 'linkup';
 
 const defaultMemoryLimit = 256 * 2 ** 20;
 /** How often a promise looks whether addresses are usable, and how often links are looked after, in ms. */
@@ -80,7 +86,7 @@ export class Stack extends EventEmitter<StackEvents> {
     if (token !== illegal) throw illegalConstructor('use Stack.open()');
     this.#network = network;
     const events = this as EventEmitter;
-    events.on('newListener', (event) => this.#watchLinks(event === 'linkdown' ? 1 : 0));
+    events.on('newListener', (event) => this.#watchLinks(isLinkEvent(event) ? 1 : 0));
     events.on('removeListener', () => this.#watchLinks(0));
   }
 
@@ -210,6 +216,16 @@ export class Stack extends EventEmitter<StackEvents> {
     return this.#network.interfaces();
   }
 
+  /** The links, each with what it has carried and why it dropped frames. */
+  links(): LinkInfo[] {
+    this.#check('links');
+    const names = this.#interfaceNames();
+    return this.#network.links().map(({ interface: id, url, errno, counters }) => {
+      const error = errno === 0 ? null : new NetworkError('read', errno, { url });
+      return { id, interface: names.get(id) ?? '', url, error, counters };
+    });
+  }
+
   addresses(): AddressInfo[] {
     this.#check('addresses');
     const names = this.#interfaceNames();
@@ -286,19 +302,9 @@ export class Stack extends EventEmitter<StackEvents> {
     if (result < 0) throw new NetworkError(call, -result, { address });
   }
 
-  #openLink(link: CheckedLink, name: string): number {
+  #openLink(link: NativeLink, name: string): number {
     const { url } = link;
-    const result = this.#network.addLink(
-      url,
-      link.name,
-      link.mac,
-      link.mtu,
-      link.ipv6,
-      link.offloads,
-      link.dad ? 1 : 0,
-      link.addresses,
-      link.gateways,
-    );
+    const result = this.#network.addLink(link);
     if (typeof result === 'number') return result;
     const [errno, syscall, detail] = result;
     if (errno === EINVAL && syscall === '')
@@ -361,7 +367,8 @@ export class Stack extends EventEmitter<StackEvents> {
 
   /** Looks after the links while somebody listens. @param coming listeners that are about to be added */
   #watchLinks(coming: number): void {
-    const wanted = !this.#closed && this.listenerCount('linkdown') + coming > 0;
+    const listeners = this.listenerCount('linkdown') + this.listenerCount('linkup') + coming;
+    const wanted = !this.#closed && listeners > 0;
     if (wanted === (this.#linkTimer !== undefined)) return;
     clearInterval(this.#linkTimer);
     this.#linkTimer = wanted
@@ -370,9 +377,10 @@ export class Stack extends EventEmitter<StackEvents> {
   }
 
   #reportLinks(): void {
-    for (const { interface: id, url, errno } of this.#network.takeLinkFailures()) {
-      const error = new NetworkError('read', errno, { url });
-      this.emit('linkdown', { id, interface: this.#findInterface(id)?.name ?? '', url, error });
+    for (const { interface: id, url, errno } of this.#network.takeLinkChanges()) {
+      const link = { id, interface: this.#findInterface(id)?.name ?? '', url };
+      if (errno === 0) this.emit('linkup', link);
+      else this.emit('linkdown', { ...link, error: new NetworkError('read', errno, { url }) });
     }
   }
 }

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <mutex>
 
-#include "host/link_opening.hpp"
+#include "host/links/link_opening.hpp"
 #include "host/network_implementation.hpp"
 #include "host/random.hpp"
 #include "host/socket_handle.hpp"
@@ -45,12 +45,16 @@ bool NetworkImplementation::run(Nanos now, int& budget) {
   if (stack_ == nullptr) return true;
   for (;;) {
     bool all_taken = true;
-    for (Attached& attached : links_) {
-      all_taken &= attached.link->deliver(*stack_, attached.id, now, budget);
-      if (attached.link->failure() != Errno::ok && !attached.reported) report(attached, now);
+    deadline_ = kNever;
+    for (const std::unique_ptr<Attached>& attached : links_) {
+      LinkPort& port = attached->port;
+      all_taken &= port.deliver(*attached, now, budget);
+      if (port.take_change()) report(*attached, now);
+      deadline_ = std::min(deadline_, port.next_deadline());
     }
-    deadline_ = stack_->next_deadline();
-    if (deadline_ > now) return all_taken;
+    const Nanos stack_deadline = stack_->next_deadline();
+    deadline_ = std::min(deadline_, stack_deadline);
+    if (stack_deadline > now) return all_taken;
     if (budget <= 0) return false;
     budget--;
     stack_->advance(now);
@@ -59,23 +63,24 @@ bool NetworkImplementation::run(Nanos now, int& budget) {
 
 void NetworkImplementation::transmit(InterfaceId interface, Packet&& frame) {
   if (Attached* attached = find(interface)) {
-    attached->link->transmit(std::move(frame));
+    attached->port.transmit(std::move(frame));
   } else if (being_attached_ != nullptr) {
     being_attached_->transmit(std::move(frame));
   }
 }
 
-void NetworkImplementation::report(Attached& attached, Nanos now) {
-  attached.reported = true;
-  failures_.push_back({attached.id, attached.url, attached.link->failure()});
-  stack_->set_up(attached.id, false, now);
+void NetworkImplementation::report(const Attached& attached, Nanos now) {
+  const Errno failure = attached.port.link().failure();
+  if (link_changes_.size() == kLinkChanges) link_changes_.erase(link_changes_.begin());
+  link_changes_.push_back({attached.id, attached.port.url(), failure});
+  stack_->set_up(attached.id, failure == Errno::ok, now);
 }
 
 // --- links ---
 
 NetworkImplementation::Attached* NetworkImplementation::find(InterfaceId id) {
-  for (Attached& attached : links_) {
-    if (attached.id == id) return &attached;
+  for (const std::unique_ptr<Attached>& attached : links_) {
+    if (attached->id == id) return attached.get();
   }
   return nullptr;
 }
@@ -129,7 +134,8 @@ Failure NetworkImplementation::add_link(const LinkSpec& spec, InterfaceId& id) {
   being_attached_ = nullptr;
   touch();
   if (!added) return {added.error(), "", "interface '" + config.name + "'"};
-  links_.push_back({.id = *added, .url = spec.url, .link = std::move(link)});
+  links_.push_back(
+      std::make_unique<Attached>(*stack_, *added, LinkPort(spec.url, std::move(link))));
   failure = configure(spec, *added, hold.now());
   if (failure) {
     detach(*added, hold.now());
@@ -141,8 +147,8 @@ Failure NetworkImplementation::add_link(const LinkSpec& spec, InterfaceId& id) {
 
 void NetworkImplementation::detach(InterfaceId id, Nanos now) {
   stack_->remove_interface(id, now);
-  dropped_by_former_links_ += find(id)->link->dropped();
-  std::erase_if(links_, [id](const Attached& attached) { return attached.id == id; });
+  dropped_by_former_links_ += find(id)->port.link().counters().dropped();
+  std::erase_if(links_, [id](const auto& attached) { return attached->id == id; });
 }
 
 Errno NetworkImplementation::remove_link(InterfaceId id) {
@@ -153,9 +159,19 @@ Errno NetworkImplementation::remove_link(InterfaceId id) {
   });
 }
 
-std::vector<Network::LinkDown> NetworkImplementation::take_link_failures() {
+std::vector<Network::LinkChange> NetworkImplementation::take_link_changes() {
   Pump::Hold hold(*pump_);
-  return std::exchange(failures_, {});
+  return std::exchange(link_changes_, {});
+}
+
+std::vector<Network::LinkInfo> NetworkImplementation::links() {
+  Pump::Hold hold(*pump_);
+  std::vector<LinkInfo> all;
+  for (const std::unique_ptr<Attached>& attached : links_) {
+    const Link& link = attached->port.link();
+    all.push_back({attached->id, attached->port.url(), link.failure(), link.counters()});
+  }
+  return all;
 }
 
 // --- straight to the stack ---
@@ -215,7 +231,7 @@ Counters NetworkImplementation::counters() {
     Counters counters = stack.counters();
     std::uint64_t& dropped = counters.drops[static_cast<std::size_t>(Drop::link_queue_full)];
     dropped += dropped_by_former_links_;
-    for (const Attached& attached : links_) dropped += attached.link->dropped();
+    for (const auto& attached : links_) dropped += attached->port.link().counters().dropped();
     return counters;
   });
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "host/failure.hpp"
+#include "host/links/link.hpp"
 #include "stack.hpp"
 
 namespace vpollnet::host {
@@ -96,13 +97,23 @@ class Network {
   virtual Counters counters() = 0;
   virtual std::size_t memory_used() = 0;
 
-  /// A link that died (the device vanished): its interface id and why. Each is reported once.
-  struct LinkDown {
+  /// A link died (its device vanished), or came back.
+  struct LinkChange {
     InterfaceId interface = kAnyInterface;
     std::string url;
-    Errno error = Errno::ok;
+    Errno error = Errno::ok;  ///< why it is down; Errno::ok: it is up again
   };
-  virtual std::vector<LinkDown> take_link_failures() = 0;
+  /// What happened since the last call, in order; kLinkChanges at most, the newest.
+  virtual std::vector<LinkChange> take_link_changes() = 0;
+  static constexpr std::size_t kLinkChanges = 256;
+
+  struct LinkInfo {
+    InterfaceId interface = kAnyInterface;
+    std::string url;
+    Errno failure = Errno::ok;
+    LinkCounters counters;
+  };
+  virtual std::vector<LinkInfo> links() = 0;
 
   /// Closes every socket (connections are reset) and link. Idempotent. Other threads that poll see
   /// POLLNVAL. On return no descriptor of this network is open.

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "host/link.hpp"
+#include "host/links/link_port.hpp"
 #include "host/network.hpp"
 #include "host/pump.hpp"
 
@@ -37,7 +37,8 @@ class NetworkImplementation final : public Network,
   std::vector<socket::SocketInfo> sockets() override;
   Counters counters() override;
   std::size_t memory_used() override;
-  std::vector<LinkDown> take_link_failures() override;
+  std::vector<LinkChange> take_link_changes() override;
+  std::vector<LinkInfo> links() override;
   void close() override;
 
   // For the handles, with the pump's lock held.
@@ -47,11 +48,15 @@ class NetworkImplementation final : public Network,
   void strike(SocketHandleImplementation& handle);
 
  private:
-  struct Attached {
+  /// A link with the interface that it serves.
+  struct Attached final : FrameReceiver {
+    Attached(Stack& its_stack, InterfaceId its_id, LinkPort&& its_port)
+        : stack(its_stack), id(its_id), port(std::move(its_port)) {}
+    void receive(Packet&& frame, Nanos now) override { stack.receive(id, std::move(frame), now); }
+
+    Stack& stack;
     InterfaceId id;
-    std::string url;
-    std::unique_ptr<Link> link;
-    bool reported = false;  ///< its failure
+    LinkPort port;
   };
 
   bool run(Nanos now, int& budget) override;
@@ -68,16 +73,16 @@ class NetworkImplementation final : public Network,
   std::string free_interface_name() const;
   Attached* find(InterfaceId id);
   void detach(InterfaceId id, Nanos now);
-  void report(Attached& attached, Nanos now);
+  void report(const Attached& attached, Nanos now);
 
   std::shared_ptr<Pump> pump_;
   // Guarded by the pump's lock.
   std::unique_ptr<Stack> stack_;  ///< null once closed
   Nanos deadline_ = kNever;       ///< the stack's, as the last run() left it
-  std::vector<Attached> links_;
+  std::vector<std::unique_ptr<Attached>> links_;
   Link* being_attached_ = nullptr;  ///< gets what add_interface() sends before its number is known
   SocketHandleImplementation* handles_ = nullptr;  ///< a list
-  std::vector<LinkDown> failures_;
+  std::vector<LinkChange> link_changes_;
   std::uint64_t dropped_by_former_links_ = 0;
 };
 

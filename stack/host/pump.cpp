@@ -12,8 +12,8 @@
 #include <csignal>
 #include <system_error>
 
-#include "host/cable.hpp"
 #include "host/clock.hpp"
+#include "host/links/cable.hpp"
 
 namespace vpollnet::host {
 namespace {
@@ -191,7 +191,7 @@ void Pump::loop() {
     bool left = false;
     do {
       lock_.lock();
-      const Nanos now = monotonic_now();
+      const Nanos now = now_ = monotonic_now();
       if (now >= armed_) armed_ = kNever;
       for (int i = left ? count : 0; i < count; i++) {
         const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
@@ -214,7 +214,7 @@ void Pump::loop() {
 
 Pump::Hold::Hold(Pump& pump) : pump_(pump) {
   pump.lock_.lock();
-  now_ = monotonic_now();
+  now_ = pump.now_ = monotonic_now();
 }
 
 void Pump::Hold::release() {

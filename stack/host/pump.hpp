@@ -116,6 +116,9 @@ class Pump {
   /// Takes it off the list. Before it is destroyed.
   void forget(HoldEnd& item);
 
+  /// The time of the present hold.
+  Nanos now() const { return now_; }
+
   void wake_after_hold(std::shared_ptr<Wakeable> who) { wakes_.push_back(std::move(who)); }
 
   using SourceId = std::uint64_t;
@@ -151,6 +154,7 @@ class Pump {
   std::vector<HoldEnd*> hold_ends_;
   std::vector<std::shared_ptr<Wakeable>> wakes_;
   std::vector<SourceSlot> sources_;
+  Nanos now_ = 0;         ///< of the present hold
   Nanos armed_ = kNever;  ///< what the timer descriptor is set to, or was until it fired
   int epoll_fd_ = -1;
   int timer_fd_ = -1;

@@ -12,7 +12,7 @@
 #include <cstdio>
 #include <string>
 
-#include "host/cable.hpp"
+#include "host/links/cable.hpp"
 #include "host/network.hpp"
 #include "host/support.hpp"
 

@@ -8,16 +8,13 @@
 #include <vector>
 
 #include "addon_data.hpp"
+#include "links.hpp"
 #include "socket.hpp"
 #include "values.hpp"
 
 namespace vpollnet::binding {
 
 namespace {
-
-Napi::Number number(Napi::Env env, std::uint64_t value) {
-  return Napi::Number::New(env, static_cast<double>(value));
-}
 
 std::string text(const Napi::CallbackInfo& info, std::size_t index) {
   return info[index].As<Napi::String>().Utf8Value();
@@ -41,20 +38,6 @@ std::optional<RouteConfig> to_route(const Napi::CallbackInfo& info) {
   route.interface = whole(info, 2);
   route.metric = whole(info, 3);
   return route;
-}
-
-/// An array of objects, one an element of `list`; `fill(object, element)` sets its properties.
-template <class List, class Fill>
-Napi::Value object_array(Napi::Env env, const List& list, Fill fill) {
-  Napi::Array array = Napi::Array::New(env, list.size());
-  std::uint32_t index = 0;
-  for (const auto& element : list) {
-    const Napi::HandleScope scope(env);
-    Napi::Object object = Napi::Object::New(env);
-    fill(object, element);
-    array[index++] = object;
-  }
-  return array;
 }
 
 const char* state_name(AddressState state) {
@@ -94,7 +77,8 @@ Napi::Function NativeNetwork::define(Napi::Env env) {
                          InstanceMethod<&NativeNetwork::sockets>("sockets"),
                          InstanceMethod<&NativeNetwork::counters>("counters"),
                          InstanceMethod<&NativeNetwork::memory_used>("memoryUsed"),
-                         InstanceMethod<&NativeNetwork::take_link_failures>("takeLinkFailures"),
+                         InstanceMethod<&NativeNetwork::links>("links"),
+                         InstanceMethod<&NativeNetwork::take_link_changes>("takeLinkChanges"),
                          InstanceMethod<&NativeNetwork::close>("close"),
                      });
 }
@@ -121,43 +105,15 @@ NativeNetwork::~NativeNetwork() {
   resources_->remove(network_);
 }
 
-/// addLink(url, name, mac, mtu, ipv6, offloads, dadTransmits, addresses, gateways): the interface's
-/// id, or [errno, syscall, detail].
+/// addLink(spec): the interface's id, or [errno, syscall, detail].
 Napi::Value NativeNetwork::add_link(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const auto refuse = [&](Errno error, const std::string& syscall, const std::string& detail) {
-    Napi::Array failure = Napi::Array::New(env, 3);
-    failure[0u] = Napi::Number::New(env, static_cast<int>(error));
-    failure[1u] = Napi::String::New(env, syscall);
-    failure[2u] = Napi::String::New(env, detail);
-    return failure;
-  };
   host::LinkSpec spec;
-  spec.url = text(info, 0);
-  spec.interface_name = text(info, 1);
-  spec.mac = text(info, 2);
-  spec.mtu = whole(info, 3);
-  spec.ipv6 = info[4].As<Napi::Boolean>().Value();
-  spec.offloads = info[5].As<Napi::Boolean>().Value();
-  spec.dad_transmits = whole(info, 6);
-  const auto addresses = info[7].As<Napi::Array>();
-  for (std::uint32_t i = 0; i < addresses.Length(); i++) {
-    const std::string written = addresses.Get(i).As<Napi::String>().Utf8Value();
-    const auto address = Cidr::parse(written);
-    if (!address) return refuse(Errno::invalid, "", "not an address: " + written);
-    spec.addresses.push_back(*address);
-  }
-  const auto gateways = info[8].As<Napi::Array>();
-  for (std::uint32_t i = 0; i < gateways.Length(); i++) {
-    const std::string written = gateways.Get(i).As<Napi::String>().Utf8Value();
-    const auto gateway = IpAddress::parse(written);
-    if (!gateway) return refuse(Errno::invalid, "", "not an address: " + written);
-    spec.gateways.push_back(*gateway);
-  }
   InterfaceId id = kAnyInterface;
-  const host::Failure failure = network_->add_link(spec, id);
-  if (failure) return refuse(failure.error, failure.syscall, failure.detail);
-  return number(env, id);
+  host::Failure failure = to_link_spec(info[0].As<Napi::Object>(), spec);
+  if (!failure) failure = network_->add_link(spec, id);
+  if (failure) return failure_value(env, failure);
+  return number_value(env, id);
 }
 
 Napi::Value NativeNetwork::remove_link(const Napi::CallbackInfo& info) {
@@ -201,24 +157,24 @@ Napi::Value NativeNetwork::interfaces(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return object_array(env, network_->interfaces(),
                       [&](Napi::Object& object, const InterfaceInfo& interface) {
-                        object["id"] = number(env, interface.id);
+                        object["id"] = number_value(env, interface.id);
                         object["name"] = interface.config.name;
                         object["mac"] = interface.config.mac.to_string();
-                        object["mtu"] = number(env, interface.config.mtu);
+                        object["mtu"] = number_value(env, interface.config.mtu);
                         object["up"] = interface.up;
-                        object["packetsIn"] = number(env, interface.packets_in);
-                        object["bytesIn"] = number(env, interface.bytes_in);
-                        object["packetsOut"] = number(env, interface.packets_out);
-                        object["bytesOut"] = number(env, interface.bytes_out);
+                        object["packetsIn"] = number_value(env, interface.packets_in);
+                        object["bytesIn"] = number_value(env, interface.bytes_in);
+                        object["packetsOut"] = number_value(env, interface.packets_out);
+                        object["bytesOut"] = number_value(env, interface.bytes_out);
                       });
 }
 
 Napi::Value NativeNetwork::addresses(const Napi::CallbackInfo& info) {
   return object_array(info.Env(), network_->addresses(),
                       [&](Napi::Object& object, const AddressInfo& address) {
-                        object["interface"] = number(info.Env(), address.interface);
+                        object["interface"] = number_value(info.Env(), address.interface);
                         object["address"] = address.address.address.to_string();
-                        object["prefix"] = number(info.Env(), address.address.prefix);
+                        object["prefix"] = number_value(info.Env(), address.address.prefix);
                         object["state"] = state_name(address.state);
                       });
 }
@@ -229,15 +185,15 @@ Napi::Value NativeNetwork::routes(const Napi::CallbackInfo& info) {
                         const bool on_link = route.gateway.family() == Family::none;
                         object["destination"] = route.destination.to_string();
                         if (!on_link) object["gateway"] = route.gateway.to_string();
-                        object["interface"] = number(info.Env(), route.interface);
-                        object["metric"] = number(info.Env(), route.metric);
+                        object["interface"] = number_value(info.Env(), route.interface);
+                        object["metric"] = number_value(info.Env(), route.metric);
                       });
 }
 
 Napi::Value NativeNetwork::neighbours(const Napi::CallbackInfo& info) {
   return object_array(info.Env(), network_->neighbours(),
                       [&](Napi::Object& object, const NeighbourInfo& neighbour) {
-                        object["interface"] = number(info.Env(), neighbour.interface);
+                        object["interface"] = number_value(info.Env(), neighbour.interface);
                         object["address"] = neighbour.address.to_string();
                         object["mac"] = neighbour.mac.to_string();
                         object["state"] = neighbour.state;
@@ -252,8 +208,8 @@ Napi::Value NativeNetwork::sockets(const Napi::CallbackInfo& info) {
                         object["state"] = socket.state;
                         object["local"] = endpoint_value(env, socket.local);
                         object["remote"] = endpoint_value(env, socket.peer);
-                        object["receiveQueue"] = number(env, socket.receive_queue);
-                        object["sendQueue"] = number(env, socket.send_queue);
+                        object["receiveQueue"] = number_value(env, socket.receive_queue);
+                        object["sendQueue"] = number_value(env, socket.send_queue);
                       });
 }
 
@@ -261,32 +217,44 @@ Napi::Value NativeNetwork::counters(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Counters counters = network_->counters();
   Napi::Object result = Napi::Object::New(env);
-  result["packetsIn"] = number(env, counters.packets_in);
-  result["bytesIn"] = number(env, counters.bytes_in);
-  result["packetsOut"] = number(env, counters.packets_out);
-  result["bytesOut"] = number(env, counters.bytes_out);
-  result["tcpSegmentsIn"] = number(env, counters.tcp_segments_in);
-  result["tcpSegmentsOut"] = number(env, counters.tcp_segments_out);
-  result["tcpRetransmits"] = number(env, counters.tcp_retransmits);
-  result["tcpResetsOut"] = number(env, counters.tcp_resets_out);
+  result["packetsIn"] = number_value(env, counters.packets_in);
+  result["bytesIn"] = number_value(env, counters.bytes_in);
+  result["packetsOut"] = number_value(env, counters.packets_out);
+  result["bytesOut"] = number_value(env, counters.bytes_out);
+  result["tcpSegmentsIn"] = number_value(env, counters.tcp_segments_in);
+  result["tcpSegmentsOut"] = number_value(env, counters.tcp_segments_out);
+  result["tcpRetransmits"] = number_value(env, counters.tcp_retransmits);
+  result["tcpResetsOut"] = number_value(env, counters.tcp_resets_out);
   Napi::Object drops = Napi::Object::New(env);
   for (std::size_t i = 0; i < kDropReasons; i++) {
-    drops.Set(std::string(kDropNames[i]), number(env, counters.drops[i]));
+    drops.Set(std::string(kDropNames[i]), number_value(env, counters.drops[i]));
   }
   result["drops"] = drops;
   return result;
 }
 
 Napi::Value NativeNetwork::memory_used(const Napi::CallbackInfo& info) {
-  return number(info.Env(), network_->memory_used());
+  return number_value(info.Env(), network_->memory_used());
 }
 
-Napi::Value NativeNetwork::take_link_failures(const Napi::CallbackInfo& info) {
-  return object_array(info.Env(), network_->take_link_failures(),
-                      [&](Napi::Object& object, const host::Network::LinkDown& down) {
-                        object["interface"] = number(info.Env(), down.interface);
-                        object["url"] = down.url;
-                        object["errno"] = number(info.Env(), static_cast<unsigned>(down.error));
+Napi::Value NativeNetwork::links(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return object_array(env, network_->links(),
+                      [&](Napi::Object& object, const host::Network::LinkInfo& link) {
+                        object["interface"] = number_value(env, link.interface);
+                        object["url"] = link.url;
+                        object["errno"] = number_value(env, static_cast<unsigned>(link.failure));
+                        object["counters"] = link_counters_value(env, link.counters);
+                      });
+}
+
+Napi::Value NativeNetwork::take_link_changes(const Napi::CallbackInfo& info) {
+  return object_array(info.Env(), network_->take_link_changes(),
+                      [&](Napi::Object& object, const host::Network::LinkChange& change) {
+                        object["interface"] = number_value(info.Env(), change.interface);
+                        object["url"] = change.url;
+                        object["errno"] =
+                            number_value(info.Env(), static_cast<unsigned>(change.error));
                       });
 }
 

@@ -34,6 +34,24 @@ std::optional<std::span<std::uint8_t>> to_bytes(napi_env env, napi_value array, 
 /// The number, or `otherwise` for what is none.
 double to_number(napi_env env, napi_value value, double otherwise);
 
+inline Napi::Number number_value(Napi::Env env, std::uint64_t value) {
+  return Napi::Number::New(env, static_cast<double>(value));
+}
+
+/// An array of objects, one an element of `list`; `fill(object, element)` sets its properties.
+template <class List, class Fill>
+Napi::Value object_array(Napi::Env env, const List& list, Fill fill) {
+  Napi::Array array = Napi::Array::New(env, list.size());
+  std::uint32_t index = 0;
+  for (const auto& element : list) {
+    const Napi::HandleScope scope(env);
+    Napi::Object object = Napi::Object::New(env);
+    fill(object, element);
+    array[index++] = object;
+  }
+  return array;
+}
+
 /// A count or -errno.
 inline napi_value int_value(napi_env env, int number) {
   napi_value result = nullptr;

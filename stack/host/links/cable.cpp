@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host/cable.hpp"
+#include "host/links/cable.hpp"
 
 #include <algorithm>
 
@@ -20,7 +20,7 @@ std::uint64_t CableSegment::key(const MacAddress& mac) {
 void CableSegment::carry(CablePort& from, Packet&& frame) {
   MacAddress destination;
   if (frame.copy_out(0, destination.bytes) < destination.bytes.size()) {
-    from.dropped_++;
+    from.counters_.drop(LinkDrop::malformed);
     return;
   }
   if (!destination.is_multicast()) {
@@ -59,22 +59,29 @@ CablePort::~CablePort() {
   segment_->by_mac_.erase(CableSegment::key(mac_));
 }
 
+void CablePort::transmit(Packet&& frame) {
+  counters_.frames_out++;
+  counters_.bytes_out += frame.size();
+  segment_->carry(*this, std::move(frame));
+}
+
 void CablePort::take_in(Packet&& frame) {
   // A large packet is cut up, in thought, to gso_size: only what goes as it is can be too long.
-  const bool too_long =
-      frame.gso_size == 0 && frame.size() > std::size_t{capabilities_.mtu} + kLargestHeader;
-  if (too_long || !arrived_.push(std::move(frame))) {
-    dropped_++;
-    return;
+  if (frame.gso_size == 0 && frame.size() > std::size_t{capabilities_.mtu} + kLargestHeader) {
+    return counters_.drop(LinkDrop::too_long);
   }
+  if (!arrived_.push(std::move(frame))) return counters_.drop(LinkDrop::queue_full);
   pump_.touch(owner_);
 }
 
-bool CablePort::deliver(Stack& stack, InterfaceId id, Nanos now, int& budget) {
+bool CablePort::deliver(FrameReceiver& receiver, Nanos now, int& budget) {
   while (!arrived_.empty()) {
     if (budget <= 0) return false;
     budget--;
-    stack.receive(id, arrived_.pop(), now);
+    Packet frame = arrived_.pop();
+    counters_.frames_in++;
+    counters_.bytes_in += frame.size();
+    receiver.receive(std::move(frame), now);
   }
   return true;
 }

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "host/link.hpp"
+#include "host/links/link.hpp"
 #include "util/block.hpp"
 #include "util/packet.hpp"
 #include "util/result.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host/vnet_header.hpp"
+#include "host/links/vnet_header.hpp"
 
 #include <doctest/doctest.h>
 

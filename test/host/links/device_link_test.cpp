@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host/device_link.hpp"
+#include "host/links/device_link.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -85,7 +85,7 @@ struct Fixture {
 
 TEST_CASE_FIXTURE(Fixture, "frames wait for a full device and follow when it has room") {
   send(600);
-  const std::uint64_t dropped = link->dropped();
+  const std::uint64_t dropped = link->counters().dropped();
   CHECK(dropped < 600);
   int received = 0;
   CHECK(eventually([&] { return (received += drain()) == 600 - static_cast<int>(dropped); }));
@@ -96,15 +96,15 @@ TEST_CASE_FIXTURE(Fixture, "frames wait for a full device and follow when it has
 
 TEST_CASE_FIXTURE(Fixture, "what the queue has no place for is dropped and counted") {
   send(3000);
-  CHECK(link->dropped() > 0);
-  CHECK(link->dropped() < 3000);
+  CHECK(link->counters().dropped() > 0);
+  CHECK(link->counters().dropped() < 3000);
   CHECK(link->failure() == Errno::ok);
 }
 
 TEST_CASE_FIXTURE(Fixture, "an error of one frame loses the frame, not the link") {
   next_error = Errno(EIO);
   send(2);
-  CHECK(link->dropped() == 1);
+  CHECK(link->counters().dropped() == 1);
   CHECK(link->failure() == Errno::ok);
   CHECK(drain() == 1);
 }
@@ -114,6 +114,6 @@ TEST_CASE_FIXTURE(Fixture, "a device that is gone is a failed link, and its owne
   next_error = Errno::no_such_device;
   send(2);
   CHECK(link->failure() == Errno::no_such_device);
-  CHECK(link->dropped() == 2);
+  CHECK(link->counters().dropped() == 2);
   CHECK(member.runs > runs);
 }

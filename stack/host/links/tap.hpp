@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "host/device.hpp"
 #include "host/failure.hpp"
+#include "host/links/device.hpp"
 
 namespace vpollnet::host {
 

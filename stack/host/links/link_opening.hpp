@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
-#include "host/device.hpp"
 #include "host/failure.hpp"
-#include "host/link.hpp"
+#include "host/links/device.hpp"
+#include "host/links/link.hpp"
 #include "host/network.hpp"
 #include "host/pump.hpp"
 

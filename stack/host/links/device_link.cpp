@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host/device_link.hpp"
+#include "host/links/device_link.hpp"
 
 #include <sys/epoll.h>
 
@@ -26,7 +26,7 @@ DeviceLink::~DeviceLink() {
 void DeviceLink::fail(Errno error) {
   failure_ = error;
   readable_ = false;
-  dropped_ += waiting_.size();
+  counters_.drop(LinkDrop::down, waiting_.size());
   waiting_.clear();
   // A dead descriptor shows EPOLLERR for ever.
   if (watched_) pump_.unwatch(source_, device_->fd());
@@ -42,44 +42,55 @@ void DeviceLink::on_ready(std::uint32_t events) {
   }
 }
 
+Errno DeviceLink::write(Packet& frame) {
+  const std::size_t size = frame.size();
+  const Errno error = device_->write(frame, pump_.pool());
+  if (error == Errno::ok) {
+    counters_.frames_out++;
+    counters_.bytes_out += size;
+  } else if (error != Errno::again) {
+    counters_.drop(LinkDrop::device_error);
+  }
+  return error;
+}
+
 void DeviceLink::transmit(Packet&& frame) {
-  if (failure_ != Errno::ok) {
-    dropped_++;
-    return;
-  }
+  if (failure_ != Errno::ok) return counters_.drop(LinkDrop::down);
   // What waits goes first.
-  Errno error = waiting_.empty() ? device_->write(frame, pump_.pool()) : Errno::again;
-  if (error == Errno::ok) return;
-  if (error == Errno::again && waiting_.push(std::move(frame))) {
-    if (waiting_.size() == 1 && watched_) {
-      pump_.change(source_, device_->fd(), EPOLLIN | EPOLLOUT);
+  if (waiting_.empty()) {
+    const Errno error = write(frame);
+    if (error != Errno::again) {
+      if (error != Errno::ok && device_->is_gone(error)) fail(error);
+      return;
     }
-    return;
   }
-  dropped_++;
-  if (error != Errno::again && device_->is_gone(error)) fail(error);
+  if (!waiting_.push(std::move(frame))) return counters_.drop(LinkDrop::queue_full);
+  if (waiting_.size() == 1 && watched_) {
+    pump_.change(source_, device_->fd(), EPOLLIN | EPOLLOUT);
+  }
 }
 
 void DeviceLink::flush() {
   while (!waiting_.empty()) {
-    const Errno error = device_->write(waiting_.front(), pump_.pool());
+    const Errno error = write(waiting_.front());
     if (error == Errno::again) return;
-    if (error != Errno::ok) {
-      dropped_++;
-      if (device_->is_gone(error)) return fail(error);
-    }
     waiting_.pop();
+    if (error != Errno::ok && device_->is_gone(error)) return fail(error);
   }
   if (watched_) pump_.change(source_, device_->fd(), EPOLLIN);
 }
 
-bool DeviceLink::deliver(Stack& stack, InterfaceId id, Nanos now, int& budget) {
+bool DeviceLink::deliver(FrameReceiver& receiver, Nanos now, int& budget) {
   while (readable_) {
     if (budget <= 0) return false;
     batch_.clear();
     const auto limit = static_cast<std::size_t>(std::min(budget, 16));
     const Errno error = device_->read(limit, pump_.pool(), batch_);
-    for (Packet& frame : batch_) stack.receive(id, std::move(frame), now);
+    for (Packet& frame : batch_) {
+      counters_.frames_in++;
+      counters_.bytes_in += frame.size();
+      receiver.receive(std::move(frame), now);
+    }
     budget -= static_cast<int>(std::max<std::size_t>(batch_.size(), 1));
     batch_.clear();
     if (error == Errno::again) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host/tap.hpp"
+#include "host/links/tap.hpp"
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "host/vnet_header.hpp"
+#include "host/links/vnet_header.hpp"
 
 namespace vpollnet::host {
 namespace {

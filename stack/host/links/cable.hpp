@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "host/frame_queue.hpp"
-#include "host/link.hpp"
+#include "host/links/frame_queue.hpp"
+#include "host/links/link.hpp"
 #include "host/pump.hpp"
 
 namespace vpollnet::host {
@@ -63,9 +63,8 @@ class CablePort final : public Link {
   CablePort& operator=(const CablePort&) = delete;
 
   const LinkCapabilities& capabilities() const override { return capabilities_; }
-  void transmit(Packet&& frame) override { segment_->carry(*this, std::move(frame)); }
-  bool deliver(Stack& stack, InterfaceId id, Nanos now, int& budget) override;
-  std::uint64_t dropped() const override { return dropped_; }
+  void transmit(Packet&& frame) override;
+  bool deliver(FrameReceiver& receiver, Nanos now, int& budget) override;
 
  private:
   friend class CableSegment;
@@ -77,7 +76,6 @@ class CablePort final : public Link {
   Pump& pump_;
   PumpMember& owner_;
   FrameQueue arrived_{kQueueFrames, kQueueBytes};
-  std::uint64_t dropped_ = 0;
 };
 
 }  // namespace vpollnet::host

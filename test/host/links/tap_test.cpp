@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // TAP and TUN devices with the Linux kernel on their other side, in a network namespace.
-#include "host/tap.hpp"
+#include "host/links/tap.hpp"
 
 #include <doctest/doctest.h>
 #include <netinet/in.h>
@@ -184,17 +184,17 @@ TEST_CASE(
     const Endpoint peer{.address = IpAddress::v4(10, 0, 0, 1), .port = 9};
     const auto sent = (*made)->send_to(test::bytes_of("x"), peer, 0);
     EXPECT(sent);
-    EXPECT(network->take_link_failures().empty());
+    EXPECT(network->take_link_changes().empty());
 
     EXPECT(test::set_up_host_side("tap0", "10.0.0.1"));
     EXPECT(test::delete_device("tap0"));
-    std::vector<Network::LinkDown> failures;
-    EXPECT(test::eventually([&] { return !(failures = network->take_link_failures()).empty(); }));
-    EXPECT(failures.size() == 1);
-    EXPECT(failures[0].interface == id);
-    EXPECT(failures[0].url == "tap://tap0");
+    std::vector<Network::LinkChange> changes;
+    EXPECT(test::eventually([&] { return !(changes = network->take_link_changes()).empty(); }));
+    EXPECT(changes.size() == 1);
+    EXPECT(changes[0].interface == id);
+    EXPECT(changes[0].url == "tap://tap0");
     EXPECT(!network->interfaces().back().up);
-    EXPECT(network->take_link_failures().empty());
+    EXPECT(network->take_link_changes().empty());
     (void)(*made)->send_to(test::bytes_of("x"), peer, 0);
     EXPECT(network->remove_link(id) == Errno::ok);
     return std::string();

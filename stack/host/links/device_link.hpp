@@ -5,9 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "host/device.hpp"
-#include "host/frame_queue.hpp"
-#include "host/link.hpp"
+#include "host/links/device.hpp"
+#include "host/links/frame_queue.hpp"
+#include "host/links/link.hpp"
 #include "host/pump.hpp"
 
 namespace vpollnet::host {
@@ -28,14 +28,15 @@ class DeviceLink final : public Link, private PumpSource {
 
   const LinkCapabilities& capabilities() const override { return device_->capabilities(); }
   void transmit(Packet&& frame) override;
-  bool deliver(Stack& stack, InterfaceId id, Nanos now, int& budget) override;
-  std::uint64_t dropped() const override { return dropped_; }
+  bool deliver(FrameReceiver& receiver, Nanos now, int& budget) override;
 
  private:
   DeviceLink(std::unique_ptr<Device> device, Pump& pump, PumpMember& owner)
       : device_(std::move(device)), pump_(pump), owner_(owner) {}
 
   void on_ready(std::uint32_t events) override;
+  /// Errno::again: no room now. Counts what it wrote and what it lost.
+  Errno write(Packet& frame);
   void flush();
   void fail(Errno error);
 
@@ -47,7 +48,6 @@ class DeviceLink final : public Link, private PumpSource {
   bool readable_ = false;  ///< the device may have more than was read
   FrameQueue waiting_{kQueueFrames, kQueueBytes};
   std::vector<Packet> batch_;
-  std::uint64_t dropped_ = 0;
 };
 
 }  // namespace vpollnet::host
