@@ -93,7 +93,10 @@ export interface LinkCounters {
   bytesIn: number;
   framesOut: number;
   bytesOut: number;
-  /** Dropped frames by reason: queue_full, too_long, malformed, device_error, down. */
+  /**
+   * Dropped frames by reason: queue_full, too_long, malformed, device_error, down, wrong_peer,
+   * not_for_us.
+   */
   drops: Record<string, number>;
 }
 

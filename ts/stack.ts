@@ -328,7 +328,9 @@ export class Stack extends EventEmitter<StackEvents> {
         const detail = `another host on ${where} has this address; choose another one`;
         throw new NetworkError(call, EADDRINUSE, { address, detail });
       }
-      if (!mine.some(({ state }) => state === 'tentative')) return;
+      // Where nobody can be asked, as on a link that waits for its peer, there is nothing to wait for.
+      const up = new Set(this.interfaces().flatMap((one) => (one.up ? [one.id] : [])));
+      if (!mine.some(({ state, id }) => state === 'tentative' && up.has(id))) return;
       await sleep(addressPause);
     }
   }

@@ -153,7 +153,7 @@ void Pump::arm(Nanos deadline) {
   timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
-bool Pump::run_members(Nanos now) {
+void Pump::run_members(Nanos now) {
   while (PumpMember* due = timers_.pop_due(now)) touch(*due);
   int budget = kFramesPerHold;
   while (first_touched_ != nullptr && budget > 0) {
@@ -165,11 +165,10 @@ bool Pump::run_members(Nanos now) {
     // A touched member runs again anyway, and says then when it wants to be woken.
     if (!member.touched_) timers_.arm(member, member.next_deadline());
   }
-  return first_touched_ != nullptr;
 }
 
 bool Pump::work(Nanos now) {
-  const bool left = run_members(now);
+  run_members(now);
   for (std::size_t i = 0; i < hold_ends_.size(); i++) {
     HoldEnd* item = hold_ends_[i];
     if (item == nullptr) continue;
@@ -177,7 +176,8 @@ bool Pump::work(Nanos now) {
     item->on_hold_end();
   }
   hold_ends_.clear();
-  return left;
+  // The end of a hold may touch a member too, as when a device turns out to be gone.
+  return first_touched_ != nullptr;
 }
 
 void Pump::wake(const std::vector<std::shared_ptr<Wakeable>>& all) {

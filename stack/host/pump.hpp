@@ -139,7 +139,7 @@ class Pump {
 
   /// What a hold does before it ends. True when work is left.
   bool work(Nanos now);
-  bool run_members(Nanos now);
+  void run_members(Nanos now);
   void arm(Nanos deadline);
   /// After the hold.
   static void wake(const std::vector<std::shared_ptr<Wakeable>>& all);

@@ -10,17 +10,62 @@ namespace vpollnet::host {
 Result<std::unique_ptr<DeviceLink>> DeviceLink::open(std::unique_ptr<Device> device, Pump& pump,
                                                      PumpMember& owner) {
   std::unique_ptr<DeviceLink> link(new DeviceLink(std::move(device), pump, owner));
-  if (link->device_->fd() >= 0) {
-    Result<Pump::SourceId> source = pump.watch(*link, link->device_->fd(), EPOLLIN);
-    if (!source) return source.error();
-    link->source_ = *source;
-    link->watched_ = true;
-  }
+  link->device_->count_in(link->counters_);
+  if (const Errno error = link->watch(); error != Errno::ok) return error;
+  link->follow();
   return link;
 }
 
 DeviceLink::~DeviceLink() {
-  if (watched_) pump_.unwatch(source_, device_->fd());
+  // What the last hold gathered, such as the resets of a stack that closes.
+  if (failure_ == Errno::ok) device_->flush(pump_.pool());
+  unwatch();
+  pump_.forget(*this);
+}
+
+Errno DeviceLink::watch() {
+  if (device_->fd() < 0) return Errno::ok;
+  Result<Pump::SourceId> source = pump_.watch(*this, device_->fd(), EPOLLIN);
+  if (!source) return source.error();
+  source_ = *source;
+  watched_ = device_->fd();
+  return Errno::ok;
+}
+
+void DeviceLink::unwatch() {
+  wait_for_room(false);
+  if (watched_ >= 0) pump_.unwatch(source_, watched_);
+  watched_ = -1;
+}
+
+void DeviceLink::wait_for_room(bool wanted) {
+  if (wanted == waits_for_room_ || watched_ < 0) return;
+  waits_for_room_ = wanted;
+  if (device_->room_fd() == device_->fd()) {
+    pump_.change(source_, watched_, wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  } else if (!wanted) {
+    pump_.unwatch(room_source_, device_->room_fd());
+  } else if (const auto source = pump_.watch(room_, device_->room_fd(), EPOLLOUT)) {
+    room_source_ = *source;
+  } else {
+    waits_for_room_ = false;  // the next frame tries again
+  }
+}
+
+void DeviceLink::follow() {
+  if (watched_ >= 0 && watched_ != device_->fd()) {
+    unwatch();
+    if (const Errno error = watch(); error != Errno::ok) return fail(error);
+  }
+  const Errno absence = device_->absence();
+  if (absence == failure_) return;
+  failure_ = absence;
+  if (absence != Errno::ok) {
+    counters_.drop(LinkDrop::down, waiting_.size());
+    waiting_.clear();
+    wait_for_room(false);
+  }
+  pump_.touch(owner_);
 }
 
 void DeviceLink::fail(Errno error) {
@@ -29,13 +74,13 @@ void DeviceLink::fail(Errno error) {
   counters_.drop(LinkDrop::down, waiting_.size());
   waiting_.clear();
   // A dead descriptor shows EPOLLERR for ever.
-  if (watched_) pump_.unwatch(source_, device_->fd());
-  watched_ = false;
+  unwatch();
   pump_.touch(owner_);
 }
 
 void DeviceLink::on_ready(std::uint32_t events) {
   if ((events & EPOLLOUT) != 0) flush();
+  if (watched_ < 0) return;  // gone meanwhile
   if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) {
     readable_ = true;
     pump_.touch(owner_);
@@ -48,6 +93,9 @@ Errno DeviceLink::write(Packet& frame) {
   if (error == Errno::ok) {
     counters_.frames_out++;
     counters_.bytes_out += size;
+    if (device_->gathers()) pump_.at_hold_end(*this);
+  } else if (error == Errno::message_size) {
+    counters_.drop(LinkDrop::too_long);
   } else if (error != Errno::again) {
     counters_.drop(LinkDrop::device_error);
   }
@@ -65,19 +113,24 @@ void DeviceLink::transmit(Packet&& frame) {
     }
   }
   if (!waiting_.push(std::move(frame))) return counters_.drop(LinkDrop::queue_full);
-  if (waiting_.size() == 1 && watched_) {
-    pump_.change(source_, device_->fd(), EPOLLIN | EPOLLOUT);
-  }
+  wait_for_room(true);
 }
 
 void DeviceLink::flush() {
-  while (!waiting_.empty()) {
-    const Errno error = write(waiting_.front());
-    if (error == Errno::again) return;
-    waiting_.pop();
-    if (error != Errno::ok && device_->is_gone(error)) return fail(error);
+  if (failure_ != Errno::ok) return;
+  for (;;) {
+    Errno error = Errno::ok;
+    while (!waiting_.empty() && (error = write(waiting_.front())) != Errno::again) {
+      waiting_.pop();
+      if (error != Errno::ok && device_->is_gone(error)) return fail(error);
+    }
+    const Errno sent = device_->flush(pump_.pool());
+    if (sent != Errno::ok && sent != Errno::again && device_->is_gone(sent)) return fail(sent);
+    // A device that gathers has room again once it has sent.
+    if (waiting_.empty() || sent == Errno::again || !device_->gathers()) {
+      return wait_for_room(!waiting_.empty() || sent == Errno::again);
+    }
   }
-  if (watched_) pump_.change(source_, device_->fd(), EPOLLIN);
 }
 
 bool DeviceLink::deliver(FrameReceiver& receiver, Nanos now, int& budget) {
@@ -97,7 +150,9 @@ bool DeviceLink::deliver(FrameReceiver& receiver, Nanos now, int& budget) {
       readable_ = false;
     } else if (error != Errno::ok) {
       fail(error);
+      break;
     }
+    follow();
   }
   return true;
 }

@@ -12,7 +12,7 @@
 
 namespace vpollnet::host {
 
-class DeviceLink final : public Link, private PumpSource {
+class DeviceLink final : public Link, private PumpSource, private HoldEnd {
  public:
   /// What waits for room in the device at most.
   static constexpr std::size_t kQueueFrames = 512;
@@ -31,10 +31,26 @@ class DeviceLink final : public Link, private PumpSource {
   bool deliver(FrameReceiver& receiver, Nanos now, int& budget) override;
 
  private:
+  /// Of a device that shows its room by a descriptor of its own.
+  class Room final : public PumpSource {
+   public:
+    explicit Room(DeviceLink& link) : link_(link) {}
+    void on_ready(std::uint32_t) override { link_.flush(); }
+
+   private:
+    DeviceLink& link_;
+  };
+
   DeviceLink(std::unique_ptr<Device> device, Pump& pump, PumpMember& owner)
       : device_(std::move(device)), pump_(pump), owner_(owner) {}
 
   void on_ready(std::uint32_t events) override;
+  void on_hold_end() override { flush(); }
+  Errno watch();
+  void unwatch();
+  /// Takes notice of a device that waits for its peer, and of one that has it.
+  void follow();
+  void wait_for_room(bool wanted);
   /// Errno::again: no room now. Counts what it wrote and what it lost.
   Errno write(Packet& frame);
   void flush();
@@ -44,7 +60,10 @@ class DeviceLink final : public Link, private PumpSource {
   Pump& pump_;
   PumpMember& owner_;
   Pump::SourceId source_ = 0;
-  bool watched_ = false;
+  int watched_ = -1;  ///< the descriptor that is watched
+  Room room_{*this};
+  Pump::SourceId room_source_ = 0;
+  bool waits_for_room_ = false;
   bool readable_ = false;  ///< the device may have more than was read
   FrameQueue waiting_{kQueueFrames, kQueueBytes};
   std::vector<Packet> batch_;

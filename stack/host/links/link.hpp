@@ -26,13 +26,15 @@ enum class LinkDrop : std::uint8_t {
   malformed,     ///< no frame: too short, or a header of the link's that cannot be
   device_error,  ///< the operating system refused it
   down,          ///< the link is dead, or waits for its device to come back
+  wrong_peer,    ///< came from somebody who is no peer of the link
+  not_for_us,    ///< belongs to another segment than the link's
   count_,
 };
 
 inline constexpr std::size_t kLinkDropReasons = static_cast<std::size_t>(LinkDrop::count_);
 
 inline constexpr std::array<std::string_view, kLinkDropReasons> kLinkDropNames{
-    "queue_full", "too_long", "malformed", "device_error", "down",
+    "queue_full", "too_long", "malformed", "device_error", "down", "wrong_peer", "not_for_us",
 };
 
 /// What one link has carried. A large packet (gso_size) counts as the one frame that it is here.
