@@ -44,6 +44,7 @@ Stack::Implementation::~Implementation() {
 // -------------------------------------------------------------------------------------------
 
 void Stack::Implementation::receive(InterfaceId id, Packet&& frame, Nanos now) {
+  counters_.first_drop = Drop::count_;
   Interface* in = find(id);
   if (in == nullptr || !in->up || in->loopback()) return drop(Drop::interface_down);
   in->packets_in++;

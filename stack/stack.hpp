@@ -108,7 +108,7 @@ class Stack {
   Errno remove_route(const RouteConfig& route);
 
   /// A frame from the link of `id`. Everything that it sets off, replies included, is done on
-  /// return.
+  /// return; counters().first_drop says then whether it was dropped.
   void receive(InterfaceId id, Packet&& frame, Nanos now);
   /// Runs timers that are due and packets on the loopback interface.
   void advance(Nanos now);

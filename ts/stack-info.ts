@@ -95,7 +95,7 @@ export interface LinkCounters {
   bytesOut: number;
   /**
    * Dropped frames by reason: queue_full, too_long, malformed, device_error, down, wrong_peer,
-   * not_for_us.
+   * not_for_us, receive_only (a replay), impaired_loss, impaired_queue_full.
    */
   drops: Record<string, number>;
 }

@@ -45,15 +45,17 @@ bool NetworkImplementation::run(Nanos now, int& budget) {
   if (stack_ == nullptr) return true;
   for (;;) {
     bool all_taken = true;
-    deadline_ = kNever;
     for (const std::unique_ptr<Attached>& attached : links_) {
       LinkPort& port = attached->port;
       all_taken &= port.deliver(*attached, now, budget);
       if (port.take_change()) report(*attached, now);
-      deadline_ = std::min(deadline_, port.next_deadline());
     }
     const Nanos stack_deadline = stack_->next_deadline();
-    deadline_ = std::min(deadline_, stack_deadline);
+    deadline_ = stack_deadline;
+    // After all have delivered: what comes over one may be answered over another.
+    for (const std::unique_ptr<Attached>& attached : links_) {
+      deadline_ = std::min(deadline_, attached->port.next_deadline());
+    }
     if (stack_deadline > now) return all_taken;
     if (budget <= 0) return false;
     budget--;
@@ -67,6 +69,11 @@ void NetworkImplementation::transmit(InterfaceId interface, Packet&& frame) {
   } else if (being_attached_ != nullptr) {
     being_attached_->transmit(std::move(frame));
   }
+}
+
+std::string_view NetworkImplementation::Attached::drop_reason() const {
+  const Drop reason = stack.counters().first_drop;
+  return is_of_input(reason) ? kDropNames[static_cast<std::size_t>(reason)] : std::string_view{};
 }
 
 void NetworkImplementation::report(const Attached& attached, Nanos now) {
@@ -129,13 +136,15 @@ Failure NetworkImplementation::add_link(const LinkSpec& spec, InterfaceId& id) {
   config.type = link->capabilities().type;
   config.offloads = link->capabilities().offloads;
 
-  being_attached_ = link.get();
+  LinkPort port(config.name, spec.url, std::move(link), *pump_, *this);
+  port.impair(spec.impairment);
+  recordings_.join(port);
+  being_attached_ = &port;
   const Result<InterfaceId> added = stack_->add_interface(config, hold.now());
   being_attached_ = nullptr;
   touch();
   if (!added) return {added.error(), "", "interface '" + config.name + "'"};
-  links_.push_back(
-      std::make_unique<Attached>(*stack_, *added, LinkPort(spec.url, std::move(link))));
+  links_.push_back(std::make_unique<Attached>(*stack_, *added, std::move(port)));
   failure = configure(spec, *added, hold.now());
   if (failure) {
     detach(*added, hold.now());
@@ -168,10 +177,66 @@ std::vector<Network::LinkInfo> NetworkImplementation::links() {
   Pump::Hold hold(*pump_);
   std::vector<LinkInfo> all;
   for (const std::unique_ptr<Attached>& attached : links_) {
-    const Link& link = attached->port.link();
-    all.push_back({attached->id, attached->port.url(), link.failure(), link.counters()});
+    const LinkPort& port = attached->port;
+    all.push_back({.interface = attached->id,
+                   .url = port.url(),
+                   .failure = port.link().failure(),
+                   .counters = port.counters(),
+                   .impairment_in = port.impairment(pcapng::Direction::inbound),
+                   .impairment_out = port.impairment(pcapng::Direction::outbound)});
   }
   return all;
+}
+
+Errno NetworkImplementation::impair(InterfaceId id, const LinkImpairment& impairment) {
+  return change([&](Stack&, Nanos) {
+    Attached* attached = find(id);
+    if (attached == nullptr) return Errno::no_such_device;
+    attached->port.impair(impairment);
+    return Errno::ok;
+  });
+}
+
+Failure NetworkImplementation::check_links(const RecordingSpec& spec) {
+  if (stack_ == nullptr) return {Errno::bad_descriptor, "", ""};
+  for (const InterfaceId id : spec.links) {
+    if (find(id) == nullptr) return {Errno::no_such_device, "", "interface " + std::to_string(id)};
+  }
+  return {};
+}
+
+std::shared_ptr<Recording> NetworkImplementation::record(const RecordingSpec& spec,
+                                                         Failure& failure) {
+  {
+    // Before the file is emptied.
+    Pump::Hold hold(*pump_);
+    failure = check_links(spec);
+  }
+  if (failure) return nullptr;
+  std::shared_ptr<Recording> recording = Recording::open(*pump_, spec, failure);
+  if (recording == nullptr) return nullptr;
+  {
+    Pump::Hold hold(*pump_);
+    failure = check_links(spec);  // once more: they may have gone meanwhile
+    for (const std::unique_ptr<Attached>& attached : links_) {
+      const auto& asked = spec.links;
+      if (asked.empty() || std::find(asked.begin(), asked.end(), attached->id) != asked.end()) {
+        attached->port.record(recording);
+      }
+    }
+    recordings_.add(recording, spec.links.empty());
+  }
+  if (!failure) return recording;
+  stop_recording(recording);
+  return nullptr;
+}
+
+void NetworkImplementation::stop_recording(const std::shared_ptr<Recording>& recording) {
+  Pump::Hold hold(*pump_);
+  for (const std::unique_ptr<Attached>& attached : links_) {
+    attached->port.stop_recording(*recording);
+  }
+  recordings_.finish(recording);
 }
 
 // --- straight to the stack ---
@@ -274,10 +339,12 @@ void NetworkImplementation::close() {
     touch();
     done = handles_ == nullptr;
   }
+  std::vector<std::shared_ptr<Recording>> recordings;  // outlive the hold: their destructors wait
   Pump::Hold hold(*pump_);
   if (stack_ == nullptr) return;
   while (handles_ != nullptr) handles_->reset(hold.now());  // opened meanwhile
   links_.clear();
+  recordings = recordings_.finish_all();
   stack_ = nullptr;
   pump_->remove(*this);
 }

@@ -8,12 +8,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "host/failure.hpp"
 #include "host/links/link.hpp"
+#include "host/links/link_port.hpp"
+#include "host/links/recorder.hpp"
 #include "stack.hpp"
 
 namespace vpollnet::host {
@@ -33,6 +36,7 @@ struct LinkSpec {
   unsigned dad_transmits = 1;
   std::vector<Cidr> addresses;
   std::vector<IpAddress> gateways;  ///< default routes
+  LinkImpairment impairment;
 };
 
 /// One socket, shared by JavaScript objects, pollers and the pump. Thread-safe; the calls after
@@ -112,8 +116,19 @@ class Network {
     std::string url;
     Errno failure = Errno::ok;
     LinkCounters counters;
+    std::optional<ImpairmentInfo> impairment_in;
+    std::optional<ImpairmentInfo> impairment_out;
   };
   virtual std::vector<LinkInfo> links() = 0;
+
+  /// ENODEV if there is no such link.
+  virtual Errno impair(InterfaceId id, const LinkImpairment& impairment) = 0;
+
+  /// Records links, by their interfaces. Null and a failure if one of them is not there (ENODEV),
+  /// or for a target that cannot be opened. Goes on until stop_recording() or close().
+  virtual std::shared_ptr<Recording> record(const RecordingSpec& spec, Failure& failure) = 0;
+  /// What was recorded is written out after this, by the recording's own thread. Idempotent.
+  virtual void stop_recording(const std::shared_ptr<Recording>& recording) = 0;
 
   /// Closes every socket (connections are reset) and link. Idempotent. Other threads that poll see
   /// POLLNVAL. On return no descriptor of this network is open.

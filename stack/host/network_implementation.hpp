@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "host/links/link_port.hpp"
+#include "host/links/recordings.hpp"
 #include "host/network.hpp"
 #include "host/pump.hpp"
 
@@ -39,6 +40,9 @@ class NetworkImplementation final : public Network,
   std::size_t memory_used() override;
   std::vector<LinkChange> take_link_changes() override;
   std::vector<LinkInfo> links() override;
+  Errno impair(InterfaceId id, const LinkImpairment& impairment) override;
+  std::shared_ptr<Recording> record(const RecordingSpec& spec, Failure& failure) override;
+  void stop_recording(const std::shared_ptr<Recording>& recording) override;
   void close() override;
 
   // For the handles, with the pump's lock held.
@@ -53,6 +57,7 @@ class NetworkImplementation final : public Network,
     Attached(Stack& its_stack, InterfaceId its_id, LinkPort&& its_port)
         : stack(its_stack), id(its_id), port(std::move(its_port)) {}
     void receive(Packet&& frame, Nanos now) override { stack.receive(id, std::move(frame), now); }
+    std::string_view drop_reason() const override;
 
     Stack& stack;
     InterfaceId id;
@@ -72,6 +77,8 @@ class NetworkImplementation final : public Network,
   Failure configure(const LinkSpec& spec, InterfaceId id, Nanos now);
   std::string free_interface_name() const;
   Attached* find(InterfaceId id);
+  /// EBADF, ENODEV.
+  Failure check_links(const RecordingSpec& spec);
   void detach(InterfaceId id, Nanos now);
   void report(const Attached& attached, Nanos now);
 
@@ -80,8 +87,10 @@ class NetworkImplementation final : public Network,
   std::unique_ptr<Stack> stack_;  ///< null once closed
   Nanos deadline_ = kNever;       ///< the stack's, as the last run() left it
   std::vector<std::unique_ptr<Attached>> links_;
-  Link* being_attached_ = nullptr;  ///< gets what add_interface() sends before its number is known
+  LinkPort* being_attached_ =
+      nullptr;  ///< gets what add_interface() sends before its number is known
   SocketHandleImplementation* handles_ = nullptr;  ///< a list
+  Recordings recordings_;
   std::vector<LinkChange> link_changes_;
   std::uint64_t dropped_by_former_links_ = 0;
 };

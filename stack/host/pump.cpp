@@ -9,11 +9,11 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
-#include <csignal>
 #include <system_error>
 
 #include "host/clock.hpp"
 #include "host/links/cable.hpp"
+#include "host/signals_blocked.hpp"
 
 namespace vpollnet::host {
 namespace {
@@ -24,22 +24,6 @@ constexpr Nanos kAtOnce = 1;  // 0 would disarm the timer
 [[noreturn]] void fail(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
-
-/// A thread that inherits a full mask: signals go to the program's own threads.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &saved_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t saved_;
-};
 
 }  // namespace
 

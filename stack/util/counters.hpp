@@ -117,6 +117,22 @@ inline constexpr std::array<std::string_view, kDropReasons> kDropNames{
     "link_queue_full",
 };
 
+/// Whether a packet that comes in ends for this reason. The others befall what is sent, perhaps in
+/// answer to it.
+constexpr bool is_of_input(Drop reason) {
+  switch (reason) {
+  case Drop::neighbour_unresolved:
+  case Drop::neighbour_queue_full:
+  case Drop::ip_no_route:
+  case Drop::ip_too_big:
+  case Drop::fragment_timeout:
+  case Drop::icmp_rate_limited:
+  case Drop::link_queue_full:
+  case Drop::count_: return false;
+  default: return true;
+  }
+}
+
 /// What one stack has seen. Plain numbers, read under the same lock as everything else.
 struct Counters {
   std::array<std::uint64_t, kDropReasons> drops{};
@@ -129,7 +145,13 @@ struct Counters {
   std::uint64_t tcp_retransmits = 0;
   std::uint64_t tcp_resets_out = 0;
 
-  void drop(Drop reason) { drops[static_cast<std::size_t>(reason)]++; }
+  /// The first reason for which something was dropped since it was last set to Drop::count_.
+  Drop first_drop = Drop::count_;
+
+  void drop(Drop reason) {
+    drops[static_cast<std::size_t>(reason)]++;
+    if (first_drop == Drop::count_) first_drop = reason;
+  }
   std::uint64_t dropped(Drop reason) const { return drops[static_cast<std::size_t>(reason)]; }
 };
 

@@ -21,20 +21,24 @@ struct LinkCapabilities {
 
 /// Why a link did not carry a frame. One row a reason; the names below are in the same order.
 enum class LinkDrop : std::uint8_t {
-  queue_full,    ///< no room in a queue of the link, outgoing or incoming
-  too_long,      ///< more than the link's MTU
-  malformed,     ///< no frame: too short, or a header of the link's that cannot be
-  device_error,  ///< the operating system refused it
-  down,          ///< the link is dead, or waits for its device to come back
-  wrong_peer,    ///< came from somebody who is no peer of the link
-  not_for_us,    ///< belongs to another segment than the link's
+  queue_full,           ///< no room in a queue of the link, outgoing or incoming
+  too_long,             ///< more than the link's MTU
+  malformed,            ///< no frame: too short, or a header of the link's that cannot be
+  device_error,         ///< the operating system refused it
+  down,                 ///< the link is dead, or waits for its device to come back
+  wrong_peer,           ///< came from somebody who is no peer of the link
+  not_for_us,           ///< belongs to another segment than the link's
+  receive_only,         ///< the link carries nothing out: a replay
+  impaired_loss,        ///< lost by impairment, as asked for
+  impaired_queue_full,  ///< no room in the queue of the impairment
   count_,
 };
 
 inline constexpr std::size_t kLinkDropReasons = static_cast<std::size_t>(LinkDrop::count_);
 
 inline constexpr std::array<std::string_view, kLinkDropReasons> kLinkDropNames{
-    "queue_full", "too_long", "malformed", "device_error", "down", "wrong_peer", "not_for_us",
+    "queue_full", "too_long",   "malformed",    "device_error",  "down",
+    "wrong_peer", "not_for_us", "receive_only", "impaired_loss", "impaired_queue_full",
 };
 
 /// What one link has carried. A large packet (gso_size) counts as the one frame that it is here.
@@ -60,6 +64,8 @@ struct LinkCounters {
 class FrameReceiver {
  public:
   virtual void receive(Packet&& frame, Nanos now) = 0;
+  /// Why the frame of the last receive() was dropped; empty if it was not. For recordings.
+  virtual std::string_view drop_reason() const { return {}; }
 
  protected:
   ~FrameReceiver() = default;
