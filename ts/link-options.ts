@@ -35,6 +35,12 @@ export interface LinkOptions {
   ipv6?: boolean;
   /** False: neither segmentation nor checksum offload. */
   offloads?: boolean;
+  /**
+   * Whether a link whose other end is gone is opened anew, about once a second until it is back. True if
+   * left out for the links to a program that may be restarted (vde); others take it too, but for those that
+   * are never lost.
+   */
+  reconnect?: boolean;
   /** False: IPv6 addresses are used at once, without looking for duplicates (RFC 4862 5.4). */
   dad?: boolean;
 }
@@ -61,6 +67,7 @@ export function checkLink(value: unknown, name: string): NativeLink {
     gateways: optional('gateways', [], list(checkAddress)),
     ipv6: optional('ipv6', true, checkBoolean),
     offloads: optional('offloads', true, checkBoolean),
+    reconnect: optional<boolean | null>('reconnect', null, checkBoolean),
     dad: optional('dad', true, checkBoolean),
   };
   if (!/^[a-z][a-z0-9+.-]*:/i.test(link.url)) {

@@ -67,6 +67,8 @@ export interface NativeLink {
   mtu: number;
   ipv6: boolean;
   offloads: boolean;
+  /** Null: as is usual for this kind of link. */
+  reconnect: boolean | null;
   dad: boolean;
   addresses: string[];
   gateways: string[];

@@ -33,6 +33,9 @@ struct LinkSpec {
   std::uint32_t mtu = 0;       ///< 0: the device's own, or 65535 on a cable
   bool ipv6 = true;
   bool offloads = true;  ///< false: neither segmentation nor checksum offload
+  /// Whether a device that died is opened anew, each second until it is back. None: as is usual for
+  /// this kind of link.
+  std::optional<bool> reconnect;
   unsigned dad_transmits = 1;
   std::vector<Cidr> addresses;
   std::vector<IpAddress> gateways;  ///< default routes

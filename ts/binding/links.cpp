@@ -43,6 +43,9 @@ host::Failure to_link_spec(const Napi::Object& link, host::LinkSpec& spec) {
   spec.mtu = whole_of(link, "mtu");
   spec.ipv6 = flag_of(link, "ipv6");
   spec.offloads = flag_of(link, "offloads");
+  if (const Napi::Value reconnect = link.Get("reconnect"); reconnect.IsBoolean()) {
+    spec.reconnect = reconnect.As<Napi::Boolean>().Value();
+  }
   spec.dad_transmits = flag_of(link, "dad") ? 1 : 0;
   host::Failure failure = parse_list(link.Get("addresses"), spec.addresses);
   if (!failure) failure = parse_list(link.Get("gateways"), spec.gateways);

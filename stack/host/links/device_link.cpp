@@ -8,8 +8,9 @@
 namespace vpollnet::host {
 
 Result<std::unique_ptr<DeviceLink>> DeviceLink::open(std::unique_ptr<Device> device, Pump& pump,
-                                                     PumpMember& owner) {
-  std::unique_ptr<DeviceLink> link(new DeviceLink(std::move(device), pump, owner));
+                                                     PumpMember& owner, OpenDevice reopen) {
+  std::unique_ptr<DeviceLink> link(
+      new DeviceLink(std::move(device), pump, owner, std::move(reopen)));
   link->device_->count_in(link->counters_);
   if (const Errno error = link->watch(); error != Errno::ok) return error;
   link->follow();
@@ -20,6 +21,7 @@ DeviceLink::~DeviceLink() {
   // What the last hold gathered, such as the resets of a stack that closes.
   if (failure_ == Errno::ok) device_->flush(pump_.pool());
   unwatch();
+  forget_attempt();
   pump_.forget(*this);
 }
 
@@ -75,7 +77,43 @@ void DeviceLink::fail(Errno error) {
   waiting_.clear();
   // A dead descriptor shows EPOLLERR for ever.
   unwatch();
+  if (reopen_ != nullptr) reopen_at_ = pump_.now() + kReopenInterval;
   pump_.touch(owner_);
+}
+
+void DeviceLink::begin_attempt(Nanos now) {
+  reopen_at_ = kNever;
+  attempt_ = Reopening::start(reopen_, std::move(device_));
+  if (attempt_ != nullptr) {
+    if (const auto source = pump_.watch(return_, attempt_->fd(), EPOLLIN)) {
+      attempt_source_ = *source;
+      return;
+    }
+    attempt_->abandon();
+    attempt_ = nullptr;
+  }
+  reopen_at_ = now + kReopenInterval;
+}
+
+void DeviceLink::end_attempt() {
+  device_ = attempt_->take();
+  forget_attempt();
+  pump_.touch(owner_);
+  if (device_ == nullptr) {
+    reopen_at_ = pump_.now() + kReopenInterval;
+    return;
+  }
+  device_->count_in(counters_);
+  if (const Errno error = watch(); error != Errno::ok) return fail(error);
+  failure_ = Errno::ok;
+  follow();
+}
+
+void DeviceLink::forget_attempt() {
+  if (attempt_ == nullptr) return;
+  pump_.unwatch(attempt_source_, attempt_->fd());
+  attempt_->abandon();
+  attempt_ = nullptr;
 }
 
 void DeviceLink::on_ready(std::uint32_t events) {
@@ -117,7 +155,7 @@ void DeviceLink::transmit(Packet&& frame) {
 }
 
 void DeviceLink::flush() {
-  if (failure_ != Errno::ok) return;
+  if (failure_ != Errno::ok) return;  // then there may be no device
   for (;;) {
     Errno error = Errno::ok;
     while (!waiting_.empty() && (error = write(waiting_.front())) != Errno::again) {
@@ -134,6 +172,7 @@ void DeviceLink::flush() {
 }
 
 bool DeviceLink::deliver(FrameReceiver& receiver, Nanos now, int& budget) {
+  if (reopen_at_ <= now) begin_attempt(now);
   while (readable_) {
     if (budget <= 0) return false;
     batch_.clear();

@@ -8,6 +8,7 @@
 #include "host/links/device.hpp"
 #include "host/links/frame_queue.hpp"
 #include "host/links/link.hpp"
+#include "host/links/reopening.hpp"
 #include "host/pump.hpp"
 
 namespace vpollnet::host {
@@ -17,18 +18,22 @@ class DeviceLink final : public Link, private PumpSource, private HoldEnd {
   /// What waits for room in the device at most.
   static constexpr std::size_t kQueueFrames = 512;
   static constexpr std::size_t kQueueBytes = 4u << 20;
+  /// From the death of a device, or a failed attempt to open it anew, to the next one.
+  static constexpr Nanos kReopenInterval = kSecond;
 
   /// `owner` is touched when the device has something; it and `pump` must outlive the link.
-  /// Errors of epoll_ctl(2).
+  /// `reopen`, if there is one, is tried again and again when the device has died: the link is down
+  /// meanwhile. Errors of epoll_ctl(2).
   static Result<std::unique_ptr<DeviceLink>> open(std::unique_ptr<Device> device, Pump& pump,
-                                                  PumpMember& owner);
+                                                  PumpMember& owner, OpenDevice reopen = nullptr);
   ~DeviceLink() override;
   DeviceLink(const DeviceLink&) = delete;
   DeviceLink& operator=(const DeviceLink&) = delete;
 
-  const LinkCapabilities& capabilities() const override { return device_->capabilities(); }
+  const LinkCapabilities& capabilities() const override { return capabilities_; }
   void transmit(Packet&& frame) override;
   bool deliver(FrameReceiver& receiver, Nanos now, int& budget) override;
+  Nanos next_deadline() const override { return reopen_at_; }
 
  private:
   /// Of a device that shows its room by a descriptor of its own.
@@ -41,8 +46,19 @@ class DeviceLink final : public Link, private PumpSource, private HoldEnd {
     DeviceLink& link_;
   };
 
-  DeviceLink(std::unique_ptr<Device> device, Pump& pump, PumpMember& owner)
-      : device_(std::move(device)), pump_(pump), owner_(owner) {}
+  /// Told when the attempt to open the device anew is over.
+  class Return final : public PumpSource {
+   public:
+    explicit Return(DeviceLink& link) : link_(link) {}
+    void on_ready(std::uint32_t) override { link_.end_attempt(); }
+
+   private:
+    DeviceLink& link_;
+  };
+
+  DeviceLink(std::unique_ptr<Device> device, Pump& pump, PumpMember& owner, OpenDevice reopen)
+      : device_(std::move(device)), capabilities_(device_->capabilities()), pump_(pump),
+        owner_(owner), reopen_(std::move(reopen)) {}
 
   void on_ready(std::uint32_t events) override;
   void on_hold_end() override { flush(); }
@@ -55,8 +71,12 @@ class DeviceLink final : public Link, private PumpSource, private HoldEnd {
   Errno write(Packet& frame);
   void flush();
   void fail(Errno error);
+  void begin_attempt(Nanos now);
+  void end_attempt();
+  void forget_attempt();
 
-  std::unique_ptr<Device> device_;
+  std::unique_ptr<Device> device_;  ///< null while it is opened anew
+  LinkCapabilities capabilities_;
   Pump& pump_;
   PumpMember& owner_;
   Pump::SourceId source_ = 0;
@@ -67,6 +87,12 @@ class DeviceLink final : public Link, private PumpSource, private HoldEnd {
   bool readable_ = false;  ///< the device may have more than was read
   FrameQueue waiting_{kQueueFrames, kQueueBytes};
   std::vector<Packet> batch_;
+
+  OpenDevice reopen_;         ///< null: a device that died stays dead
+  Nanos reopen_at_ = kNever;  ///< when to try next; kNever unless it is dead and nobody tries now
+  std::shared_ptr<Reopening> attempt_;
+  Return return_{*this};
+  Pump::SourceId attempt_source_ = 0;
 };
 
 }  // namespace vpollnet::host

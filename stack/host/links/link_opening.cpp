@@ -23,17 +23,27 @@ Failure plan_cable(LinkUrl& url, const LinkSpec&, LinkPlan& plan) {
   return {};
 }
 
-Failure plan_tap(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
+/// Opens the device, now and whenever it has to be opened anew.
+Failure open_device(LinkPlan& plan, OpenDevice open) {
   Failure failure;
-  plan.device = Tap::open(url.place(), Tap::Mode::ethernet, spec.offloads, failure);
+  plan.device = open(failure);
+  plan.reopen = std::move(open);
   return failure;
+}
+
+Failure open_tap(LinkUrl& url, Tap::Mode mode, bool offloads, LinkPlan& plan) {
+  return open_device(plan, [name = url.place(), mode, offloads](Failure& failure) {
+    return Tap::open(name, mode, offloads, failure);
+  });
+}
+
+Failure plan_tap(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
+  return open_tap(url, Tap::Mode::ethernet, spec.offloads, plan);
 }
 
 Failure plan_tun(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
   if (!spec.mac.empty()) return invalid_link("a TUN link has no MAC address");
-  Failure failure;
-  plan.device = Tap::open(url.place(), Tap::Mode::ip, spec.offloads, failure);
-  return failure;
+  return open_tap(url, Tap::Mode::ip, spec.offloads, plan);
 }
 
 /// One kind of link: fills in what `url` and `spec` ask for. A parameter that it does not take is
@@ -91,12 +101,16 @@ Failure plan_link(const LinkSpec& spec, LinkPlan& plan) {
     if (plan.device->capabilities().type != LinkType::ethernet) plan.mac = {};
   }
   if (spec.mtu != 0) plan.mtu = spec.mtu;
+  if (spec.reconnect.value_or(false) && plan.reopen == nullptr) {
+    return invalid_link("a link of " + url.scheme() + ": is never lost, and takes no 'reconnect'");
+  }
+  if (!spec.reconnect.value_or(plan.reconnects)) plan.reopen = nullptr;
   return {};
 }
 
 Failure make_link(LinkPlan&& plan, Pump& pump, PumpMember& owner, std::unique_ptr<Link>& link) {
   if (plan.device != nullptr) {
-    auto opened = DeviceLink::open(std::move(plan.device), pump, owner);
+    auto opened = DeviceLink::open(std::move(plan.device), pump, owner, std::move(plan.reopen));
     if (!opened) return {opened.error(), "epoll_ctl", ""};
     link = std::move(*opened);
     return {};

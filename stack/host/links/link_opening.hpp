@@ -8,6 +8,7 @@
 #include "host/failure.hpp"
 #include "host/links/device.hpp"
 #include "host/links/link.hpp"
+#include "host/links/reopening.hpp"
 #include "host/network.hpp"
 #include "host/pump.hpp"
 
@@ -18,6 +19,8 @@ namespace vpollnet::host {
 struct LinkPlan {
   std::string cable;               ///< the segment's name, if there is no device
   std::unique_ptr<Device> device;  ///< null: a cable
+  OpenDevice reopen;               ///< opens the device anew if it dies; null: it stays dead
+  bool reconnects = false;         ///< whether that is done where the spec does not say
   MacAddress mac;                  ///< zero on a link without Ethernet
   std::uint32_t mtu = 0;
   bool offloads = true;

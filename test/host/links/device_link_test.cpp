@@ -6,7 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <condition_variable>
+#include <mutex>
 #include <vector>
 
 #include "host/support.hpp"
@@ -116,6 +119,7 @@ TEST_CASE_FIXTURE(Fixture, "a device that is gone is a failed link, and its owne
   CHECK(link->failure() == Errno::no_such_device);
   CHECK(link->counters().dropped() == 2);
   CHECK(member.runs > runs);
+  CHECK(link->next_deadline() == kNever);  // nobody said how to open it anew
 }
 
 namespace {
@@ -305,4 +309,185 @@ TEST_CASE_FIXTURE(PeerFixture,
   state.at_flush = Errno::no_such_device;
   transmit(1);
   CHECK(failure() == Errno::no_such_device);
+}
+
+namespace {
+
+/// Devices over socket pairs, each of which dies when its peer closes; opened again on demand.
+struct Outlet {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool works = true;    ///< whether the next attempt finds a device
+  bool answers = true;  ///< false: an attempt waits
+  int attempts = 0;
+  int open = 0;
+  int peer = -1;  ///< the other end of the last one
+
+  void set(bool does_work, bool does_answer) {
+    const std::lock_guard guard(mutex);
+    works = does_work;
+    answers = does_answer;
+    changed.notify_all();
+  }
+  int count(int Outlet::*what) {
+    const std::lock_guard guard(mutex);
+    return this->*what;
+  }
+};
+
+class OutletDevice final : public Device {
+ public:
+  OutletDevice(std::shared_ptr<Outlet> outlet, int fd) : outlet_(std::move(outlet)), fd_(fd) {}
+  ~OutletDevice() override {
+    ::close(fd_);
+    const std::lock_guard guard(outlet_->mutex);
+    outlet_->open--;
+  }
+  int fd() const override { return fd_; }
+  const LinkCapabilities& capabilities() const override { return capabilities_; }
+  Errno read(std::size_t, BlockPool& pool, std::vector<Packet>& frames) override {
+    char byte = 0;
+    const ssize_t got = ::recv(fd_, &byte, 1, MSG_DONTWAIT);
+    if (got < 0) return Errno::again;
+    if (got == 0) return Errno::reset;
+    frames.emplace_back(pool.copy(std::vector<std::uint8_t>(60)));
+    return Errno::ok;
+  }
+  Errno write(Packet&, BlockPool&) override {
+    return ::send(fd_, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ? Errno::ok : Errno(errno);
+  }
+  bool is_gone(Errno error) const override { return error != Errno::ok; }
+
+ private:
+  std::shared_ptr<Outlet> outlet_;
+  int fd_;
+  LinkCapabilities capabilities_;
+};
+
+std::unique_ptr<Device> open_outlet(const std::shared_ptr<Outlet>& outlet, Failure& failure) {
+  std::unique_lock lock(outlet->mutex);
+  outlet->attempts++;
+  outlet->changed.wait(lock, [&] { return outlet->answers; });
+  int ends[2];
+  if (!outlet->works || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    failure = {Errno::refused, "connect", ""};
+    return nullptr;
+  }
+  outlet->peer = ends[1];
+  outlet->open++;
+  return std::make_unique<OutletDevice>(outlet, ends[0]);
+}
+
+/// A link to an outlet, and a member that reads it and says when it is to be run again.
+struct ReopenFixture {
+  class Member final : public PumpMember, public FrameReceiver {
+   public:
+    bool run(Nanos now, int& budget) override {
+      const bool done = link == nullptr || link->deliver(*this, now, budget);
+      deadline_ = link == nullptr ? kNever : link->next_deadline();
+      return done;
+    }
+    Nanos next_deadline() const override { return deadline_; }
+    void receive(Packet&&, Nanos) override { received++; }
+    std::unique_ptr<DeviceLink> link;
+    std::atomic<int> received{0};
+
+   private:
+    Nanos deadline_ = kNever;
+  };
+
+  ReopenFixture() {
+    const OpenDevice open = [outlet = outlet](Failure& failure) {
+      return open_outlet(outlet, failure);
+    };
+    Failure failure;
+    auto device = open(failure);
+    Pump::Hold hold(*pump);
+    auto opened = DeviceLink::open(std::move(device), *pump, member, open);
+    REQUIRE(opened);
+    member.link = std::move(*opened);
+  }
+  ~ReopenFixture() { remove_link(); }
+  ReopenFixture(const ReopenFixture&) = delete;
+  ReopenFixture& operator=(const ReopenFixture&) = delete;
+
+  void remove_link() {
+    if (pump == nullptr) return;
+    {
+      Pump::Hold hold(*pump);
+      member.link = nullptr;
+      pump->remove(member);
+    }
+    pump = nullptr;
+    if (outlet->count(&Outlet::peer) >= 0) ::close(outlet->peer);
+    outlet->peer = -1;
+  }
+  /// The peer goes, and with it the device.
+  void cut() {
+    ::close(std::exchange(outlet->peer, -1));
+    CHECK(eventually([&] { return failure() == Errno::reset; }));
+  }
+  Errno failure() {
+    Pump::Hold hold(*pump);
+    return member.link->failure();
+  }
+  void transmit() {
+    Pump::Hold hold(*pump);
+    member.link->transmit(Packet(pump->pool().copy(std::vector<std::uint8_t>(100))));
+  }
+
+  std::shared_ptr<Outlet> outlet = std::make_shared<Outlet>();
+  Member member;
+  std::shared_ptr<Pump> pump = Pump::create();
+};
+
+}  // namespace
+
+TEST_CASE("a device that dies is tried again until it is back, and its link works as before") {
+  const test::Holdings before;
+  {
+    ReopenFixture all;
+    all.outlet->set(false, true);
+    all.cut();
+    all.transmit();
+    CHECK(eventually([&] { return all.outlet->count(&Outlet::attempts) >= 3; }));
+    CHECK(all.failure() == Errno::reset);
+    // The dead one was closed before it was tried anew.
+    CHECK(all.outlet->count(&Outlet::open) == 0);
+    all.outlet->set(true, true);
+    CHECK(eventually([&] { return all.failure() == Errno::ok; }));
+    all.transmit();
+    char byte = 0;
+    CHECK(::recv(all.outlet->peer, &byte, 1, MSG_DONTWAIT) == 1);
+    CHECK(::send(all.outlet->peer, "y", 1, 0) == 1);
+    CHECK(eventually([&] { return all.member.received == 1; }));
+    CHECK(all.member.link->counters().dropped(LinkDrop::down) == 1);
+    CHECK(all.member.link->counters().frames_out == 1);
+    // And once more.
+    all.cut();
+    CHECK(eventually([&] { return all.failure() == Errno::ok; }));
+  }
+  CHECK(test::back_to(before));
+}
+
+TEST_CASE("a link goes while its device is being opened, and its pump with it") {
+  const test::Holdings before;
+  std::shared_ptr<Outlet> outlet;
+  {
+    ReopenFixture all;
+    outlet = all.outlet;
+    outlet->set(true, false);
+    all.cut();
+    CHECK(eventually([&] { return outlet->count(&Outlet::attempts) == 2; }));
+    // Nobody waits for the attempt: the lock is free, and nothing hangs.
+    CHECK(all.failure() == Errno::reset);
+    all.remove_link();
+    CHECK(test::entries_of("/proc/self/fd") == before.descriptors);
+  }
+  // What it brings now is closed again.
+  outlet->set(true, true);
+  CHECK(eventually([&] { return outlet->count(&Outlet::peer) >= 0; }));
+  CHECK(eventually([&] { return outlet->count(&Outlet::open) == 0; }));
+  ::close(outlet->peer);
+  CHECK(test::back_to(before));
 }
