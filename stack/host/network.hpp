@@ -30,6 +30,7 @@ struct LinkSpec {
   std::string url;
   std::string interface_name;  ///< empty: "eth0", "eth1", ...
   std::string mac;             ///< empty: a random locally administered one
+  bool promiscuous = false;    ///< for a switch: has no MAC, and takes frames for any
   std::uint32_t mtu = 0;       ///< 0: the device's own, or 65535 on a cable
   bool ipv6 = true;
   bool offloads = true;  ///< false: neither segmentation nor checksum offload

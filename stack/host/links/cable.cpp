@@ -3,18 +3,18 @@
 
 #include <algorithm>
 
+#include "wire/ethernet.hpp"
+
 namespace vpollnet::host {
-namespace {
-
-// Destination, source and type of an Ethernet header, and a VLAN tag.
-constexpr std::size_t kLargestHeader = 18;
-
-}  // namespace
-
 std::uint64_t CableSegment::key(const MacAddress& mac) {
   std::uint64_t value = 0;
   for (const std::uint8_t byte : mac.bytes) value = value << 8 | byte;
   return value;
+}
+
+bool CableSegment::has_switch(const PumpMember& owner) const {
+  return std::any_of(promiscuous_.begin(), promiscuous_.end(),
+                     [&](const CablePort* port) { return &port->owner_ == &owner; });
 }
 
 void CableSegment::carry(CablePort& from, Packet&& frame) {
@@ -30,9 +30,15 @@ void CableSegment::carry(CablePort& from, Packet&& frame) {
       return;
     }
   }
-  for (CablePort* port : ports_) {
-    if (port != &from) port->take_in(frame.clone());
+  const std::vector<CablePort*>& to = destination.is_multicast() ? ports_ : promiscuous_;
+  // The last one gets the frame itself.
+  CablePort* last = nullptr;
+  for (CablePort* port : to) {
+    if (port == &from) continue;
+    if (last != nullptr) last->take_in(frame.clone());
+    last = port;
   }
+  if (last != nullptr) last->take_in(std::move(frame));
 }
 
 std::shared_ptr<CableSegment> CableSegments::find_or_make(const std::string& name) {
@@ -51,12 +57,20 @@ CablePort::CablePort(std::shared_ptr<CableSegment> segment, const MacAddress& ma
   capabilities_.mtu = mtu;
   capabilities_.offloads = {.segmentation = offloads, .checksum = offloads};
   segment_->ports_.push_back(this);
-  segment_->by_mac_.emplace(CableSegment::key(mac), this);
+  if (mac.is_zero()) {
+    segment_->promiscuous_.push_back(this);
+  } else {
+    segment_->by_mac_.emplace(CableSegment::key(mac), this);
+  }
 }
 
 CablePort::~CablePort() {
   std::erase(segment_->ports_, this);
-  segment_->by_mac_.erase(CableSegment::key(mac_));
+  if (mac_.is_zero()) {
+    std::erase(segment_->promiscuous_, this);
+  } else {
+    segment_->by_mac_.erase(CableSegment::key(mac_));
+  }
 }
 
 void CablePort::transmit(Packet&& frame) {
@@ -67,7 +81,7 @@ void CablePort::transmit(Packet&& frame) {
 
 void CablePort::take_in(Packet&& frame) {
   // A large packet is cut up, in thought, to gso_size: only what goes as it is can be too long.
-  if (frame.gso_size == 0 && frame.size() > std::size_t{capabilities_.mtu} + kLargestHeader) {
+  if (frame.gso_size == 0 && frame.size() > std::size_t{capabilities_.mtu} + wire::kEthernetTagged) {
     return counters_.drop(LinkDrop::too_long);
   }
   if (!arrived_.push(std::move(frame))) return counters_.drop(LinkDrop::queue_full);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Ethernet in memory: a segment joins stacks of one pump. A frame goes from one to the other as the
-// packet that it is; its bytes are not touched.
+// Ethernet in memory: a segment joins stacks and switches of one pump. A frame goes from one to the
+// other as the packet that it is; its bytes are not touched.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +21,13 @@ class CablePort;
 /// pump's lock, as everything here.
 class CableSegment {
  public:
-  /// Unicast goes to the port that has the address, everything else to all ports but `from`.
+  /// Never back to `from`. Unicast goes to the port that has the address; what no port has, to the
+  /// promiscuous ones; groups to all.
   void carry(CablePort& from, Packet&& frame);
 
   bool has(const MacAddress& mac) const { return by_mac_.contains(key(mac)); }
+  /// Whether `owner` has a promiscuous port here. With a second one a switch would hear itself.
+  bool has_switch(const PumpMember& owner) const;
 
  private:
   friend class CablePort;
@@ -32,6 +35,7 @@ class CableSegment {
   static std::uint64_t key(const MacAddress& mac);
 
   std::vector<CablePort*> ports_;
+  std::vector<CablePort*> promiscuous_;  ///< those of ports_ without an address: behind them are more
   std::unordered_map<std::uint64_t, CablePort*> by_mac_;
 };
 
@@ -45,7 +49,7 @@ class CableSegments {
   std::unordered_map<std::string, std::weak_ptr<CableSegment>> by_name_;
 };
 
-/// One network's end of a cable.
+/// A network's or a switch's end of a cable.
 class CablePort final : public Link {
  public:
   static constexpr std::uint32_t kDefaultMtu = 65535;
@@ -55,7 +59,7 @@ class CablePort final : public Link {
   static constexpr std::size_t kQueueBytes = 32u << 20;
 
   /// `owner` is touched when a frame comes; it and `pump` must outlive the port. `mac` must not be
-  /// on the segment yet (CableSegment::has).
+  /// on the segment yet (CableSegment::has); zero makes the port promiscuous.
   CablePort(std::shared_ptr<CableSegment> segment, const MacAddress& mac, std::uint32_t mtu,
             bool offloads, Pump& pump, PumpMember& owner);
   ~CablePort() override;

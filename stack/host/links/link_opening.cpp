@@ -81,7 +81,7 @@ Failure plan_link(const LinkSpec& spec, LinkPlan& plan) {
       return invalid_link("'" + spec.mac + "' is no unicast MAC address like 02:00:00:aa:bb:cc");
     }
     plan.mac = *mac;
-  } else {
+  } else if (!spec.promiscuous) {
     plan.mac = random_mac();
   }
   plan.offloads = spec.offloads;
@@ -119,6 +119,10 @@ Failure make_link(LinkPlan&& plan, Pump& pump, PumpMember& owner, std::unique_pt
   if (segment->has(plan.mac)) {
     return {Errno::address_in_use, "",
             plan.mac.to_string() + " is on cable '" + plan.cable + "' already"};
+  }
+  if (plan.mac.is_zero() && segment->has_switch(owner)) {
+    return {Errno::address_in_use, "",
+            "the switch is on cable '" + plan.cable + "' already, and would hear itself"};
   }
   link = std::make_unique<CablePort>(std::move(segment), plan.mac, plan.mtu, plan.offloads, pump,
                                      owner);

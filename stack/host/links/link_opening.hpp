@@ -21,7 +21,7 @@ struct LinkPlan {
   std::unique_ptr<Device> device;  ///< null: a cable
   OpenDevice reopen;               ///< opens the device anew if it dies; null: it stays dead
   bool reconnects = false;         ///< whether that is done where the spec does not say
-  MacAddress mac;                  ///< zero on a link without Ethernet
+  MacAddress mac;                  ///< zero on a link without Ethernet, and on a promiscuous one
   std::uint32_t mtu = 0;
   bool offloads = true;
 };
@@ -29,7 +29,7 @@ struct LinkPlan {
 /// EINVAL for a URL, a MAC address or an MTU that cannot be; else what the device says.
 Failure plan_link(const LinkSpec& spec, LinkPlan& plan);
 
-/// With the pump's lock held. EADDRINUSE: the cable has the MAC address already.
+/// With the pump's lock held. EADDRINUSE: the cable has the MAC address, or the switch, already.
 Failure make_link(LinkPlan&& plan, Pump& pump, PumpMember& owner, std::unique_ptr<Link>& link);
 
 }  // namespace vpollnet::host

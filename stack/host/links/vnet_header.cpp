@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "wire/ethernet.hpp"
+
 namespace vpollnet::host {
 namespace {
 
@@ -18,7 +20,9 @@ std::uint8_t byte_at(const Packet& frame, std::size_t offset) {
 
 bool is_ipv6(const Packet& frame, LinkType type) {
   if (type == LinkType::ip) return byte_at(frame, 0) >> 4 == 6;
-  return byte_at(frame, 12) == 0x86 && byte_at(frame, 13) == 0xdd;
+  std::array<std::uint8_t, wire::kEthernetTagged> front{};
+  const auto payload = wire::ethernet_payload(std::span(front).first(frame.copy_out(0, front)));
+  return payload && payload->type == wire::kEtherIpv6;
 }
 
 }  // namespace
