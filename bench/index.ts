@@ -9,12 +9,13 @@ import { idleRows } from './idle.js';
 import { kernelObstacle, kernelRows } from './kernel.js';
 import type { Row } from './measure.js';
 import { buildPrograms } from './native.js';
+import { switchObstacle, switchRows } from './switch.js';
 import { tapObstacle, tapRows } from './tap.js';
 import { vpollRows } from './vpoll.js';
 
 const usage = `Usage: npm run bench [-- [--json] [GROUP...]]
 
-Measures groups of figures: vpoll, kernel, cable, idle, tap (default: all). About two minutes, and two more
+Measures groups of figures: vpoll, kernel, cable, switch, idle, tap (default: all). About two minutes, and two more
 for kernel, which boots an emulated machine.
 
   --json   one JSON object a line: name, value, unit, against, against_value, ratio
@@ -25,6 +26,7 @@ const groups: Record<string, () => AsyncGenerator<Row>> = {
   vpoll: vpollRows,
   kernel: kernelRows,
   cable: cableRows,
+  switch: switchRows,
   idle: idleRows,
   tap: tapRows,
 };
@@ -36,6 +38,10 @@ const obstacles: Record<string, () => string | null> = {
     return why === null ? null : `this machine lets us make no TAP in a namespace: ${why}`;
   },
   kernel: kernelObstacle,
+  switch: () => {
+    const why = switchObstacle();
+    return why === null ? null : `this machine lets us make no bridge in a namespace: ${why}`;
+  },
 };
 
 function parse() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The C programs of this folder: built once, run as children.
+// The C and C++ programs of this folder: built once, run as children.
 
 import { execFile, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -8,12 +8,13 @@ import { promisify } from 'node:util';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 const build = `${root}build/bench`;
+const programs = ['peer', 'vpoll_cost', 'switch_forward', 'kernel_bridge'];
 
 /** Builds the programs. Throws with the compiler's output if that fails. */
 export function buildPrograms(): void {
   const steps = [
     ['-S', root, '-B', build, '-DVPOLLNET_BENCH=ON', '-DCMAKE_BUILD_TYPE=Release'],
-    ['--build', build, '--target', 'bench_peer', 'bench_vpoll_cost'],
+    ['--build', build, '--parallel', '2', '--target', ...programs.map((name) => `bench_${name}`)],
   ];
   for (const step of steps) {
     const result = spawnSync('cmake', step, { encoding: 'utf8' });

@@ -22,17 +22,4 @@ target_link_libraries(vpollnet PRIVATE vpollnet_options vpollnet_host ${CMAKE_JS
 # the opening of a device: the code stays where it is.
 target_link_options(vpollnet PRIVATE "LINKER:-z,nodelete")
 
-if(NOT VPOLLNET_SANITIZE)
-  include(CheckIPOSupported)
-  check_ipo_supported(RESULT ipo LANGUAGES C CXX)
-  if(ipo)
-    foreach(target vpoll_objects vpollnet_core vpollnet_host vpollnet)
-      if(TARGET ${target})
-        get_target_property(type ${target} TYPE)
-        if(NOT type STREQUAL "INTERFACE_LIBRARY")
-          set_target_properties(${target} PROPERTIES INTERPROCEDURAL_OPTIMIZATION ON)
-        endif()
-      endif()
-    endforeach()
-  endif()
-endif()
+vpollnet_optimise_across_files(vpollnet)

@@ -6,6 +6,7 @@
 import { isIPv6 } from 'node:net';
 import { constants } from 'node:os';
 import { getSystemErrorMap, inspect } from 'node:util';
+import type { NativeFailure } from './native.js';
 
 const names = new Map<number, string>(
   Object.entries(constants.errno).map(([name, number]) => [number, name]),
@@ -147,6 +148,24 @@ export function badPort(name: string, value: unknown, least: number): RangeError
 /** ERR_STACK_CLOSED: a call on a stack after its close(). */
 export function stackClosed(call: string): Error {
   return coded('ERR_STACK_CLOSED', new Error(`stack.${call}: the stack is closed`));
+}
+
+/** ERR_SWITCH_CLOSED: a call on a switch after its close(). */
+export function switchClosed(call: string): Error {
+  return coded('ERR_SWITCH_CLOSED', new Error(`switch.${call}: the switch is closed`));
+}
+
+/** Why a link could not be opened. @param name the argument that describes the link */
+export function linkRefused(
+  call: string,
+  name: string,
+  url: string,
+  [errno, syscall, detail]: NativeFailure,
+): Error {
+  if (errno === constants.errno.EINVAL && syscall === '') {
+    return invalidValue(`${name}.url`, url, `cannot be opened: ${detail}`);
+  }
+  return new NetworkError(syscall || call, errno, { url, detail: detail || undefined });
 }
 
 /** ERR_ILLEGAL_CONSTRUCTOR: `new` on a class whose objects come from a stack. */

@@ -49,4 +49,13 @@ export type {
   RouteOptions,
   SocketInfo,
 } from './stack-info.js';
+export {
+  type LearnedAddress,
+  type PortInfo,
+  Switch,
+  type SwitchEvents,
+  type SwitchLoop,
+  type SwitchOptions,
+  type SwitchPort,
+} from './switch.js';
 export { TcpSocket } from './tcp-socket.js';

@@ -131,6 +131,42 @@ export interface NativeNetwork {
   close(): void;
 }
 
+/** How a port is described, checked. */
+export interface NativeSwitchPort extends NativeLink {
+  /** 0: none */
+  vlan: number;
+  trunk: number[];
+}
+
+export interface NativeSwitch {
+  /** As NativeNetwork's. */
+  failure?: [number, string];
+  addPort(port: NativeSwitchPort): null | NativeFailure;
+  removePort(name: string): number;
+  ports(): {
+    name: string;
+    url: string;
+    vlan: number;
+    trunk: number[];
+    mtu: number;
+    errno: number;
+    counters: NativeLinkCounters & { flooded: number; moved: number };
+  }[];
+  /** `age` in seconds. */
+  table(): { mac: string; vlan: number; port: string; age: number }[];
+  evictions(): number;
+  /** `echo` is '' unless there is a loop; else errno 0 says that the link is up again. */
+  takeChanges(): {
+    port: string;
+    url: string;
+    errno: number;
+    echo: string;
+    mac: string;
+    vlan: number;
+  }[];
+  close(): void;
+}
+
 export interface NativeWatch {
   ready(): boolean;
   start(): number;
@@ -141,6 +177,12 @@ export interface NativeWatch {
 export interface Native {
   NativeNetwork: new (memoryLimit: number) => NativeNetwork;
   NativeSocket: new () => NativeSocket;
+  /** In seconds, addresses, and frames a second. */
+  NativeSwitch: new (
+    ageing: number,
+    tableSize: number,
+    stormLimit: number,
+  ) => NativeSwitch;
   /** `entries`: fd, events, revents; `revents` is written back. How many have something. */
   poll(entries: Int32Array, count: number, timeoutMs: number): number;
   watch(entries: Int32Array, count: number, onReady: () => void): NativeWatch | number;

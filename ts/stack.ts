@@ -11,9 +11,11 @@ import {
   illegalConstructor,
   invalidType,
   invalidValue,
+  linkRefused,
   NetworkError,
   stackClosed,
 } from './errors.js';
+import { closeAtExit, forgetAtExit, Lookout } from './keeper.js';
 import { checkLink, type LinkOptions } from './link-options.js';
 import { type NativeLink, type NativeNetwork, native } from './native.js';
 import type { Socket, SocketOwner } from './socket.js';
@@ -32,7 +34,7 @@ import type {
 import { toSocketInfo } from './stack-info.js';
 import { TcpSocket } from './tcp-socket.js';
 
-const { EADDRINUSE, EINVAL, ENODEV } = constants.errno;
+const { EADDRINUSE, ENODEV } = constants.errno;
 
 /** Whether somebody waits for an address: not for the link-local one that each interface makes itself. */
 function isAsked({ address }: AddressInfo, configured: readonly string[]): boolean {
@@ -54,16 +56,11 @@ export interface StackEvents {
   linkup: [LinkUp];
 }
 
-const isLinkEvent = (event: string | symbol) => event === 'linkdown' || event === 'linkup';
-
 const defaultMemoryLimit = 256 * 2 ** 20;
-/** How often a promise looks whether addresses are usable, and how often links are looked after, in ms. */
+/** How often a promise looks whether addresses are usable, in ms. */
 const addressPause = 10;
-const linkPause = 100;
 
 const illegal = Symbol('only Stack.open() has this');
-const openStacks = new Set<Stack>();
-let closesAtExit = false;
 
 /**
  * A TCP/IP stack inside this process. Its packets move whenever they can, also while this thread is
@@ -78,16 +75,16 @@ export class Stack extends EventEmitter<StackEvents> {
     forget: (socket) => this.#sockets.delete(socket),
   };
   #closed = false;
-  #linkTimer: NodeJS.Timeout | undefined;
+  readonly #lookout: Lookout;
+  readonly #closeAtExit = () => this.#closeNow();
 
   /** @internal Use Stack.open(). */
   constructor(network: NativeNetwork, token: symbol) {
     super();
     if (token !== illegal) throw illegalConstructor('use Stack.open()');
     this.#network = network;
-    const events = this as EventEmitter;
-    events.on('newListener', (event) => this.#watchLinks(isLinkEvent(event) ? 1 : 0));
-    events.on('removeListener', () => this.#watchLinks(0));
+    this.#lookout = new Lookout(this, ['linkdown', 'linkup'], () => this.#reportLinks());
+    closeAtExit('stacks', this.#closeAtExit);
   }
 
   /**
@@ -110,13 +107,6 @@ export class Stack extends EventEmitter<StackEvents> {
       throw new NetworkError('open', errno, { detail });
     }
     const stack = new Stack(network, illegal);
-    openStacks.add(stack);
-    if (!closesAtExit) {
-      closesAtExit = true;
-      process.once('exit', () => {
-        for (const open of openStacks) open.#closeNow();
-      });
-    }
     try {
       const urls = new Map<number, string>();
       for (const [i, link] of checked.entries()) {
@@ -288,10 +278,10 @@ export class Stack extends EventEmitter<StackEvents> {
   #closeNow(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearInterval(this.#linkTimer);
+    this.#lookout.stop();
     this.#network.close();
     this.#sockets.clear();
-    openStacks.delete(this);
+    forgetAtExit('stacks', this.#closeAtExit);
   }
 
   #check(call: string): void {
@@ -303,13 +293,9 @@ export class Stack extends EventEmitter<StackEvents> {
   }
 
   #openLink(link: NativeLink, name: string): number {
-    const { url } = link;
     const result = this.#network.addLink(link);
     if (typeof result === 'number') return result;
-    const [errno, syscall, detail] = result;
-    if (errno === EINVAL && syscall === '')
-      throw invalidValue(`${name}.url`, url, `cannot be opened: ${detail}`);
-    throw new NetworkError(syscall || 'addLink', errno, { url, detail: detail || undefined });
+    throw linkRefused('addLink', name, link.url, result);
   }
 
   /** Waits until none of the addresses is tentative any more. */
@@ -365,17 +351,6 @@ export class Stack extends EventEmitter<StackEvents> {
     }
     const id = link === undefined ? 0 : this.#interface(call, link, 'route.interface');
     return [target, router, id, checkInteger(metric, 'route.metric', 0, 0xffffffff)];
-  }
-
-  /** Looks after the links while somebody listens. @param coming listeners that are about to be added */
-  #watchLinks(coming: number): void {
-    const listeners = this.listenerCount('linkdown') + this.listenerCount('linkup') + coming;
-    const wanted = !this.#closed && listeners > 0;
-    if (wanted === (this.#linkTimer !== undefined)) return;
-    clearInterval(this.#linkTimer);
-    this.#linkTimer = wanted
-      ? setInterval(() => this.#reportLinks(), linkPause).unref()
-      : undefined;
   }
 
   #reportLinks(): void {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Ethernet II frames: bytes <-> values (RFC 894, RFC 2464). No IEEE 802.3 length frames. VLAN tags are
-// only found here (IEEE 802.1Q 9.5, 9.6): who has VLANs puts them on and takes them off.
+// Ethernet II frames: bytes <-> values (RFC 894, RFC 2464). No IEEE 802.3 length frames. VLAN tags
+// are only found here (IEEE 802.1Q 9.5, 9.6): who has VLANs puts them on and takes them off.
 #pragma once
 
 #include <cstddef>

@@ -12,6 +12,7 @@
 #include "node_api.hpp"
 #include "poll.hpp"
 #include "socket.hpp"
+#include "switch.hpp"
 #include "uv.hpp"
 
 namespace vpollnet::binding {
@@ -73,6 +74,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
 
   exports["NativeNetwork"] = NativeNetwork::define(env);
   exports["NativeSocket"] = socket_class;
+  exports["NativeSwitch"] = NativeSwitch::define(env);
   exports["NativeWatch"] = watch_class;
   exports["watch"] = Napi::Function::New<watch>(env, "watch");
   napi_value poll_function = nullptr;

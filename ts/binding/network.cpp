@@ -91,11 +91,7 @@ NativeNetwork::NativeNetwork(const Napi::CallbackInfo& info)
         host::Network::open(host::default_pump(), static_cast<std::size_t>(limit < 0 ? 0 : limit));
     resources_->add(network_);
   } catch (const std::system_error& error) {
-    // No descriptor or thread left for the pump: JavaScript makes the error of it.
-    Napi::Array failure = Napi::Array::New(info.Env(), 2);
-    failure[0u] = Napi::Number::New(info.Env(), error.code().value());
-    failure[1u] = Napi::String::New(info.Env(), error.what());
-    info.This().As<Napi::Object>().Set("failure", failure);
+    set_open_failure(info, error);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "host/network.hpp"
 #include "host/poll.hpp"
+#include "host/switching/switch.hpp"
 #include "node_api.hpp"
 #include "uv.hpp"
 
@@ -56,6 +57,8 @@ class Resources : public std::enable_shared_from_this<Resources> {
 
   void add(std::shared_ptr<host::Network> network) { networks_.insert(std::move(network)); }
   void remove(const std::shared_ptr<host::Network>& network) { networks_.erase(network); }
+  void add(std::shared_ptr<host::Switch> one) { switches_.insert(std::move(one)); }
+  void remove(const std::shared_ptr<host::Switch>& one) { switches_.erase(one); }
 
  private:
   friend class LoopWatch;
@@ -63,6 +66,7 @@ class Resources : public std::enable_shared_from_this<Resources> {
   void finish_if_done();
 
   std::unordered_set<std::shared_ptr<host::Network>> networks_;
+  std::unordered_set<std::shared_ptr<host::Switch>> switches_;
   std::unordered_set<LoopWatch*> watches_;
   bool ending_ = false;
   napi_async_cleanup_hook_handle hook_ = nullptr;

@@ -31,6 +31,13 @@ Napi::Value endpoint_value(Napi::Env env, const Endpoint& endpoint) {
   return result;
 }
 
+void set_open_failure(const Napi::CallbackInfo& info, const std::system_error& error) {
+  Napi::Array failure = Napi::Array::New(info.Env(), 2);
+  failure[0u] = Napi::Number::New(info.Env(), error.code().value());
+  failure[1u] = Napi::String::New(info.Env(), error.what());
+  info.This().As<Napi::Object>().Set("failure", failure);
+}
+
 double to_number(napi_env env, napi_value value, double otherwise) {
   double number = otherwise;
   return napi_get_value_double(env, value, &number) == napi_ok ? number : otherwise;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <system_error>
 
 #include "host/network.hpp"
 #include "node_api.hpp"
@@ -37,6 +38,10 @@ double to_number(napi_env env, napi_value value, double otherwise);
 inline Napi::Number number_value(Napi::Env env, std::uint64_t value) {
   return Napi::Number::New(env, static_cast<double>(value));
 }
+
+/// No descriptor or thread left for the pump of a new object: its `failure` is then [errno,
+/// message], and JavaScript makes the error of it.
+void set_open_failure(const Napi::CallbackInfo& info, const std::system_error& error);
 
 /// An array of objects, one an element of `list`; `fill(object, element)` sets its properties.
 template <class List, class Fill>

@@ -81,7 +81,8 @@ void CablePort::transmit(Packet&& frame) {
 
 void CablePort::take_in(Packet&& frame) {
   // A large packet is cut up, in thought, to gso_size: only what goes as it is can be too long.
-  if (frame.gso_size == 0 && frame.size() > std::size_t{capabilities_.mtu} + wire::kEthernetTagged) {
+  if (frame.gso_size == 0 &&
+      frame.size() > std::size_t{capabilities_.mtu} + wire::kEthernetTagged) {
     return counters_.drop(LinkDrop::too_long);
   }
   if (!arrived_.push(std::move(frame))) return counters_.drop(LinkDrop::queue_full);

@@ -35,7 +35,8 @@ class CableSegment {
   static std::uint64_t key(const MacAddress& mac);
 
   std::vector<CablePort*> ports_;
-  std::vector<CablePort*> promiscuous_;  ///< those of ports_ without an address: behind them are more
+  std::vector<CablePort*>
+      promiscuous_;  ///< those of ports_ without an address: behind them are more
   std::unordered_map<std::uint64_t, CablePort*> by_mac_;
 };
 

@@ -88,9 +88,8 @@ void Bridge::receive(PortNumber number, Packet&& frame, Nanos now) {
   if (wire::load16(&bytes[12]) == wire::kEtherVlan) {
     if (bytes.size() < kTaggedHeader) return port.drop(BridgeDrop::bad_frame);
     const std::uint16_t control = wire::load16(&bytes[14]);
-    member = {.vid = static_cast<std::uint16_t>(control & kVidMask),
-              .control = control,
-              .tagged = true};
+    member = {
+        .vid = static_cast<std::uint16_t>(control & kVidMask), .control = control, .tagged = true};
     if (member.vid > kMostVid) return port.drop(BridgeDrop::bad_frame);
     // 8.6.2, ingress filtering: an access port takes no tagged frames.
     if (member.vid != 0 && !port.config.vlans.tagged[member.vid]) {
@@ -167,8 +166,7 @@ void Bridge::finish(PortNumber to, Packet&& frame) {
   const bool partial = frame.checksum == ChecksumState::partial;
   std::size_t header = wire::kEthernetHeader;
   if (large || partial || frame.size() > config.mtu + header) {
-    const auto front =
-        frame.contiguous(std::min(frame.size(), wire::kEthernetTagged), pool_);
+    const auto front = frame.contiguous(std::min(frame.size(), wire::kEthernetTagged), pool_);
     if (const auto payload = wire::ethernet_payload(front)) header = payload->offset;
     if (packet_size(frame, header) > config.mtu) return port.drop(BridgeDrop::egress_mtu);
   }

@@ -9,7 +9,8 @@
 // - a port may have only so many frames a second flooded (BridgeConfig::storm_limit), so that what
 //   comes back by the port that it first came by, as from a device that loops, has an end too;
 // - a loop is reported (BridgeSink::on_loop).
-// Two cables between two of our switches are such a loop, and harmless: each frame's first copy wins.
+// Two cables between two of our switches are such a loop, and harmless: each frame's first copy
+// wins.
 #pragma once
 
 #include <array>
@@ -61,8 +62,8 @@ struct BridgePort {
 };
 
 struct BridgeConfig {
-  Nanos ageing = 300 * kSecond;    ///< the recommended default of IEEE 802.1Q 8.8.3
-  std::size_t table_size = 8192;   ///< addresses
+  Nanos ageing = 300 * kSecond;        ///< the recommended default of IEEE 802.1Q 8.8.3
+  std::size_t table_size = 8192;       ///< addresses
   std::uint32_t storm_limit = 50'000;  ///< frames a second that a port may have flooded; 0: any
 };
 

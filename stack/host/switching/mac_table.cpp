@@ -162,8 +162,7 @@ std::vector<MacTable::Listed> MacTable::list(Nanos now) const {
     for (Index at = list.first; at != kNone; at = entries_[at].next) {
       const Entry& entry = entries_[at];
       if (expired(entry, now)) continue;
-      all.push_back({mac_of(entry.key), vid_of(entry.key), entry.port,
-                     now - entry.heard});
+      all.push_back({mac_of(entry.key), vid_of(entry.key), entry.port, now - entry.heard});
     }
   }
   return all;

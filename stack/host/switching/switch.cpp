@@ -30,8 +30,7 @@ class SwitchImplementation final : public Switch, private PumpMember, private Br
 
  private:
   struct Port final : FrameReceiver {
-    Port(Bridge& its_bridge, LinkPort&& its_link)
-        : bridge(its_bridge), link(std::move(its_link)) {}
+    Port(Bridge& its_bridge, LinkPort&& its_link) : bridge(its_bridge), link(std::move(its_link)) {}
     void receive(Packet&& frame, Nanos now) override {
       bridge.receive(number, std::move(frame), now);
     }
@@ -139,9 +138,8 @@ Failure SwitchImplementation::add_port(const SwitchPortSpec& spec) {
   }
   auto port = std::make_unique<Port>(bridge_, LinkPort(spec.link.url, std::move(link)));
   port->name = spec.name.empty() ? free_name() : spec.name;
-  port->config = {.vlans = spec.vlans,
-                  .mtu = mtu,
-                  .offloads = port->link.link().capabilities().offloads};
+  port->config = {
+      .vlans = spec.vlans, .mtu = mtu, .offloads = port->link.link().capabilities().offloads};
   port->number = bridge_.add_port(port->config);
   if (port->number == MacTable::kNoPort) {
     return {Errno::too_many_open, "",

@@ -3,9 +3,12 @@
 #include "host/links/tap.hpp"
 
 #include <doctest/doctest.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <poll.h>
 
+#include <cstring>
 #include <vector>
 
 #include "host/namespace.hpp"
@@ -238,5 +241,72 @@ TEST_CASE("a network on a TUN speaks TCP with the kernel") {
     EXPECT(network->interfaces().back().config.type == LinkType::ip);
     EXPECT(test::set_up_host_side("tun0", "10.0.0.1"));
     return echo_through_kernel(*network, 3'000'000);
+  });
+}
+
+TEST_CASE("the kernel takes a large segment with a VLAN tag, of both families, and knows its tag") {
+  check_in_network_namespace([] {
+    Failure failure;
+    BlockPool pool;
+    auto tap = Tap::open("tap0", Tap::Mode::ethernet, true, failure);
+    EXPECT(tap != nullptr);
+    EXPECT(test::set_up_host_side("tap0", "10.0.0.1"));
+    const int kernel = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+    sockaddr_ll place{};
+    place.sll_family = AF_PACKET;
+    place.sll_protocol = htons(ETH_P_ALL);
+    place.sll_ifindex = static_cast<int>(if_nametoindex("tap0"));
+    EXPECT(bind(kernel, reinterpret_cast<sockaddr*>(&place), sizeof place) == 0);
+    const int on = 1;
+    EXPECT(setsockopt(kernel, SOL_PACKET, PACKET_AUXDATA, &on, sizeof on) == 0);
+    const timeval limit{10, 0};
+    setsockopt(kernel, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+
+    for (const bool ipv6 : {false, true}) {
+      const std::size_t ip_header = ipv6 ? 40 : 20;
+      const std::size_t payload = 5000;
+      std::vector<std::uint8_t> bytes(18 + ip_header + 20 + payload);
+      bytes[0] = bytes[6] = 2;
+      bytes[12] = 0x81;
+      bytes[15] = 42;  // the VLAN
+      bytes[16] = ipv6 ? 0x86 : 0x08;
+      bytes[17] = ipv6 ? 0xdd : 0x00;
+      bytes[18] = ipv6 ? 0x60 : 0x45;
+      const auto length = static_cast<std::uint16_t>(payload + 20 + (ipv6 ? 0 : ip_header));
+      bytes[18 + (ipv6 ? 4 : 2)] = static_cast<std::uint8_t>(length >> 8);
+      bytes[18 + (ipv6 ? 5 : 3)] = static_cast<std::uint8_t>(length);
+      bytes[18 + (ipv6 ? 6 : 9)] = 6;
+      bytes[18 + ip_header + 12] = 5 << 4;
+      Packet frame(pool.copy(bytes));
+      frame.gso_size = 1440;
+      frame.checksum = ChecksumState::partial;
+      frame.checksum_from_end = static_cast<std::uint32_t>(20 + payload);
+      frame.checksum_field = 16;
+      EXPECT(tap->write(frame, pool) == Errno::ok);
+
+      std::vector<std::uint8_t> got(bytes.size() + 64);
+      std::vector<char> control(256);
+      iovec piece{got.data(), got.size()};
+      msghdr message{};
+      message.msg_iov = &piece;
+      message.msg_iovlen = 1;
+      ssize_t size = 0;
+      do {
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        size = recvmsg(kernel, &message, 0);
+        EXPECT(size > 0);
+      } while (got[6] != 2 || got[0] != 2);  // the kernel's own multicast
+      // The tag is taken off, and told apart.
+      EXPECT(static_cast<std::size_t>(size) == bytes.size() - 4);
+      const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+      EXPECT(header != nullptr && header->cmsg_type == PACKET_AUXDATA);
+      tpacket_auxdata aux{};
+      std::memcpy(&aux, CMSG_DATA(header), sizeof aux);
+      EXPECT((aux.tp_status & TP_STATUS_VLAN_VALID) != 0);
+      EXPECT(aux.tp_vlan_tci == 42);
+    }
+    ::close(kernel);
+    return std::string();
   });
 }

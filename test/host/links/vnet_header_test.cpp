@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <vector>
 
 using namespace vpollnet;
@@ -92,4 +93,29 @@ TEST_CASE("a header that points behind the frame is refused") {
   header.checksum_offset = 65535;
   CHECK_FALSE(apply_vnet_header(header, frame));
   CHECK_FALSE(apply_vnet_header({.gso_type = VnetHeader::kTcpIpv4}, frame));
+}
+
+TEST_CASE("a large segment behind VLAN tags is told by its own protocol") {
+  BlockPool pool;
+  for (const bool ipv6 : {false, true}) {
+    for (const std::size_t tags : {1u, 2u}) {
+      Packet packet = large_segment(pool, ipv6, 9000);
+      std::vector<std::uint8_t> bytes(packet.size());
+      packet.copy_out(0, bytes);
+      for (std::size_t i = 0; i < tags; i++) {
+        const std::array<std::uint8_t, 4> tag{i == 0 ? std::uint8_t{0x81} : std::uint8_t{0x88},
+                                              i == 0 ? std::uint8_t{0} : std::uint8_t{0xa8}, 0, 10};
+        bytes.insert(bytes.begin() + 12, tag.begin(), tag.end());
+      }
+      Packet tagged(pool.copy(bytes));
+      tagged.gso_size = packet.gso_size;
+      tagged.checksum = packet.checksum;
+      tagged.checksum_from_end = packet.checksum_from_end;
+      tagged.checksum_field = packet.checksum_field;
+      const VnetHeader header = to_vnet_header(tagged, LinkType::ethernet);
+      CHECK(header.gso_type == (ipv6 ? VnetHeader::kTcpIpv6 : VnetHeader::kTcpIpv4));
+      CHECK(header.checksum_start == 14 + 4 * tags + (ipv6 ? 40 : 20));
+      CHECK(header.header_length == header.checksum_start + 32);
+    }
+  }
 }

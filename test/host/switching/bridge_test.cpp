@@ -23,7 +23,8 @@ constexpr std::uint64_t kBroadcast = 0xffffffffffff;
 constexpr std::uint64_t mac(std::uint64_t number) { return 0x020000000000 + number; }
 
 void append_mac(Bytes& bytes, std::uint64_t mac) {
-  for (int shift = 40; shift >= 0; shift -= 8) bytes.push_back(static_cast<std::uint8_t>(mac >> shift));
+  for (int shift = 40; shift >= 0; shift -= 8)
+    bytes.push_back(static_cast<std::uint8_t>(mac >> shift));
 }
 
 void append16(Bytes& bytes, std::uint16_t value) {

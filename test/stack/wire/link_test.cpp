@@ -22,6 +22,32 @@ TEST_CASE("[L01] Ethernet headers come back, and nothing shorter is one") {
     CHECK_FALSE(parse_ethernet(std::span(bytes).first(length)));
 }
 
+TEST_CASE("what is behind VLAN tags is found, up to two of them, and never past the end") {
+  const auto with_tags = [](std::initializer_list<std::uint16_t> types) {
+    std::vector<std::uint8_t> bytes(12);
+    for (const std::uint16_t type : types) {
+      bytes.insert(bytes.end(),
+                   {static_cast<std::uint8_t>(type >> 8), static_cast<std::uint8_t>(type), 0, 7});
+    }
+    bytes.resize(bytes.size() - 2);  // the type of the payload has no tag control
+    return bytes;
+  };
+  const auto check = [](const std::vector<std::uint8_t>& bytes, std::size_t offset,
+                        std::uint16_t type) {
+    const auto payload = ethernet_payload(bytes);
+    REQUIRE(payload.has_value());
+    CHECK(payload->offset == offset);
+    CHECK(payload->type == type);
+    for (std::size_t length = 0; length < bytes.size(); length++) {
+      CHECK_FALSE(ethernet_payload(std::span(bytes).first(length)).has_value());
+    }
+  };
+  check(with_tags({kEtherIpv4}), 14, kEtherIpv4);
+  check(with_tags({kEtherVlan, kEtherIpv6}), 18, kEtherIpv6);
+  check(with_tags({kEtherServiceVlan, kEtherVlan, kEtherIpv6}), 22, kEtherIpv6);
+  check(with_tags({kEtherVlan, kEtherVlan, kEtherVlan}), 22, kEtherVlan);
+}
+
 TEST_CASE("[L01] ARP packets come back, and one wrong length or type is enough to refuse one") {
   const ArpPacket packet{kArpReply, *MacAddress::parse("02:00:00:00:00:01"),
                          *IpAddress::parse("10.0.0.1"), *MacAddress::parse("02:00:00:00:00:02"),

@@ -65,6 +65,7 @@ int parse_all(std::span<const std::uint8_t> bytes) {
   const NdpEnvelope envelope{*IpAddress::parse("fe80::1"), *IpAddress::parse("fe80::2"), 255};
   int accepted = 0;
   accepted += parse_ethernet(bytes).has_value();
+  accepted += ethernet_payload(bytes).has_value();
   accepted += parse_arp(bytes).has_value();
   accepted += parse_udp(bytes, bytes.size()).has_value();
   accepted += parse_tcp(bytes).has_value();
