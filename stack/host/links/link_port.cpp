@@ -7,7 +7,6 @@
 
 #include "host/random.hpp"
 #include "link/offload.hpp"
-#include "wire/bytes.hpp"
 #include "wire/ethernet.hpp"
 
 namespace vpollnet::host {
@@ -16,22 +15,12 @@ using pcapng::Direction;
 
 namespace {
 
-constexpr std::uint16_t kTagged = 0x8100;         // IEEE 802.1Q
-constexpr std::uint16_t kServiceTagged = 0x88a8;  // IEEE 802.1ad
-constexpr std::size_t kTag = 4;
-
 /// Bytes before the IP header.
 std::size_t link_header(const Packet& frame, LinkType type) {
   if (type == LinkType::ip) return 0;
-  std::size_t header = wire::kEthernetHeader;
-  for (int tags = 0; tags < 2; tags++) {
-    std::array<std::uint8_t, 2> type_field{};
-    frame.copy_out(header - 2, type_field);
-    const std::uint16_t ether_type = wire::load16(type_field.data());
-    if (ether_type != kTagged && ether_type != kServiceTagged) break;
-    header += kTag;
-  }
-  return header;
+  std::array<std::uint8_t, wire::kEthernetTagged> front{};
+  const auto payload = wire::ethernet_payload(std::span(front).first(frame.copy_out(0, front)));
+  return payload ? payload->offset : wire::kEthernetHeader;
 }
 
 /// "impaired: corrupted, duplicated"; empty if the frame goes as it is.

@@ -73,37 +73,38 @@ void Bridge::set_up(PortNumber number, bool up) {
 }
 
 void Bridge::receive(PortNumber number, Packet&& frame, Nanos now) {
+  last_drop_ = BridgeDrop::count_;
   Port& port = *ports_[number];
   const auto bytes = frame.contiguous(std::min(frame.size(), kTaggedHeader), pool_);
-  if (bytes.size() < wire::kEthernetHeader) return port.drop(BridgeDrop::bad_frame);
+  if (bytes.size() < wire::kEthernetHeader) return drop(port, BridgeDrop::bad_frame);
   const std::uint64_t destination = load_mac_number(&bytes[0]);
   const std::uint64_t source = load_mac_number(&bytes[6]);
-  if (source == 0 || (source & kGroup) != 0) return port.drop(BridgeDrop::bad_frame);
+  if (source == 0 || (source & kGroup) != 0) return drop(port, BridgeDrop::bad_frame);
   if ((destination & ~std::uint64_t{0xf}) == kReservedGroups) {
-    return port.drop(BridgeDrop::reserved);
+    return drop(port, BridgeDrop::reserved);
   }
 
   // IEEE 802.1Q 6.9.1. Only the outer C-TAG counts: an S-TAG, or a tag behind a tag, is payload.
   Membership member;
   if (wire::load16(&bytes[12]) == wire::kEtherVlan) {
-    if (bytes.size() < kTaggedHeader) return port.drop(BridgeDrop::bad_frame);
+    if (bytes.size() < kTaggedHeader) return drop(port, BridgeDrop::bad_frame);
     const std::uint16_t control = wire::load16(&bytes[14]);
     member = {
         .vid = static_cast<std::uint16_t>(control & kVidMask), .control = control, .tagged = true};
-    if (member.vid > kMostVid) return port.drop(BridgeDrop::bad_frame);
+    if (member.vid > kMostVid) return drop(port, BridgeDrop::bad_frame);
     // 8.6.2, ingress filtering: an access port takes no tagged frames.
     if (member.vid != 0 && !port.config.vlans.tagged[member.vid]) {
-      return port.drop(BridgeDrop::vlan);
+      return drop(port, BridgeDrop::vlan);
     }
   }
   if (member.vid == 0) member.vid = port.config.vlans.untagged;
-  if (member.vid == 0) return port.drop(BridgeDrop::vlan);
+  if (member.vid == 0) return drop(port, BridgeDrop::vlan);
 
   const std::uint64_t from = MacTable::key(source, member.vid);
   switch (table_.learn(from, number, now)) {
   case MacTable::Outcome::moved: port.counters.moved++; break;
   case MacTable::Outcome::refused:
-    port.drop(BridgeDrop::looped);
+    drop(port, BridgeDrop::looped);
     return note_refused(from, number, now);
   case MacTable::Outcome::known:
   case MacTable::Outcome::learned: break;
@@ -111,10 +112,10 @@ void Bridge::receive(PortNumber number, Packet&& frame, Nanos now) {
 
   if ((destination & kGroup) == 0) {
     const PortNumber to = table_.find(MacTable::key(destination, member.vid), now);
-    if (to == number) return port.drop(BridgeDrop::same_port);
+    if (to == number) return drop(port, BridgeDrop::same_port);
     if (to != MacTable::kNoPort) return send(to, std::move(frame), member);
   }
-  if (!allows_flood(port, now)) return port.drop(BridgeDrop::storm);
+  if (!allows_flood(port, now)) return drop(port, BridgeDrop::storm);
   flood(number, std::move(frame), member);
 }
 
@@ -139,9 +140,10 @@ void Bridge::flood(PortNumber from, Packet&& frame, const Membership& member) {
     if (last != MacTable::kNoPort) send(last, frame.clone(), member);
     last = static_cast<PortNumber>(i);
   }
-  if (last == MacTable::kNoPort) return origin.drop(BridgeDrop::no_port);
+  if (last == MacTable::kNoPort) return drop(origin, BridgeDrop::no_port);
   origin.counters.flooded++;
   send(last, std::move(frame), member);
+  last_drop_ = BridgeDrop::count_;
 }
 
 /// IEEE 802.1Q 6.9.2: with the tag that the port wants. The priority of one that it had stays.
@@ -168,13 +170,13 @@ void Bridge::finish(PortNumber to, Packet&& frame) {
   if (large || partial || frame.size() > config.mtu + header) {
     const auto front = frame.contiguous(std::min(frame.size(), wire::kEthernetTagged), pool_);
     if (const auto payload = wire::ethernet_payload(front)) header = payload->offset;
-    if (packet_size(frame, header) > config.mtu) return port.drop(BridgeDrop::egress_mtu);
+    if (packet_size(frame, header) > config.mtu) return drop(port, BridgeDrop::egress_mtu);
   }
   if (large && !config.offloads.segmentation) {
     return link::segment(std::move(frame), header, !config.offloads.checksum, pool_,
                          [&](Packet&& piece) {
                            if (piece.size() - header > config.mtu) {
-                             return port.drop(BridgeDrop::egress_mtu);
+                             return drop(port, BridgeDrop::egress_mtu);
                            }
                            sink_.transmit(to, std::move(piece));
                          });

@@ -111,6 +111,8 @@ class Bridge {
   /// A frame has come by a port that is up.
   void receive(PortNumber number, Packet&& frame, Nanos now);
 
+  /// Why the frame of the last receive() went nowhere; count_ if it went somewhere.
+  BridgeDrop last_drop() const { return last_drop_; }
   const BridgePortCounters& counters(PortNumber number) const { return ports_[number]->counters; }
   const MacTable& table() const { return table_; }
 
@@ -122,7 +124,6 @@ class Bridge {
     Nanos storm_window = 0;
     std::uint32_t storm_frames = 0;  ///< flooded in that window
 
-    void drop(BridgeDrop reason) { counters.drops[static_cast<std::size_t>(reason)]++; }
     bool has(std::uint16_t vid) const {
       return vid == config.vlans.untagged || config.vlans.tagged[vid];
     }
@@ -134,6 +135,10 @@ class Bridge {
     bool tagged = false;
   };
 
+  void drop(Port& port, BridgeDrop reason) {
+    port.counters.drops[static_cast<std::size_t>(reason)]++;
+    last_drop_ = reason;
+  }
   bool allows_flood(Port& port, Nanos now);
   void flood(PortNumber from, Packet&& frame, const Membership& member);
   void send(PortNumber to, Packet&& frame, const Membership& member);
@@ -145,6 +150,7 @@ class Bridge {
   MacTable table_;
   std::uint32_t storm_limit_;
   std::vector<std::unique_ptr<Port>> ports_;  ///< null: a number that is free
+  BridgeDrop last_drop_ = BridgeDrop::count_;
   Nanos refused_window_ = 0;
   unsigned refused_ = 0;  ///< in that window
   Nanos next_loop_report_ = 0;

@@ -5,6 +5,7 @@
 
 #include "host/links/link_opening.hpp"
 #include "host/links/link_port.hpp"
+#include "host/links/recordings.hpp"
 #include "host/pump.hpp"
 #include "host/random.hpp"
 
@@ -25,6 +26,9 @@ class SwitchImplementation final : public Switch, private PumpMember, private Br
   std::vector<PortInfo> ports() override;
   std::vector<Heard> table() override;
   std::uint64_t evictions() override;
+  Errno impair(PortNumber number, const LinkImpairment& impairment) override;
+  std::shared_ptr<Recording> record(const RecordingSpec& spec, Failure& failure) override;
+  void stop_recording(const std::shared_ptr<Recording>& recording) override;
   std::vector<Change> take_changes() override;
   void close() override;
 
@@ -35,9 +39,14 @@ class SwitchImplementation final : public Switch, private PumpMember, private Br
       bridge.receive(number, std::move(frame), now);
     }
 
+    std::string_view drop_reason() const override {
+      const BridgeDrop reason = bridge.last_drop();
+      if (reason == BridgeDrop::count_) return {};
+      return kBridgeDropNames[static_cast<std::size_t>(reason)];
+    }
+
     Bridge& bridge;
     PortNumber number = MacTable::kNoPort;
-    std::string name;
     BridgePort config;
     LinkPort link;
   };
@@ -51,6 +60,11 @@ class SwitchImplementation final : public Switch, private PumpMember, private Br
 
   void note(Change&& change);
   Port* find(const std::string& name);
+  Port* find(std::uint32_t number) {
+    return number < by_number_.size() ? by_number_[number] : nullptr;
+  }
+  /// EBADF, ENODEV.
+  Failure check_links(const RecordingSpec& spec);
   std::string free_name();
 
   std::shared_ptr<Pump> pump_;
@@ -60,6 +74,7 @@ class SwitchImplementation final : public Switch, private PumpMember, private Br
   std::vector<Port*> by_number_;              ///< the bridge's numbers
   std::size_t first_ = 0;                     ///< whose turn it is
   Nanos deadline_ = kNever;
+  Recordings recordings_;
   std::vector<Change> changes_;
   bool closed_ = false;
 };
@@ -80,7 +95,7 @@ bool SwitchImplementation::run(Nanos now, int& budget) {
     if (port.link.take_change()) {
       const Errno failure = port.link.link().failure();
       bridge_.set_up(port.number, failure == Errno::ok);
-      note({port.name, port.link.url(), failure, "", {}, 0});
+      note({port.link.name(), port.link.url(), failure, "", {}, 0});
     }
     deadline_ = std::min(deadline_, port.link.next_deadline());
   }
@@ -90,7 +105,7 @@ bool SwitchImplementation::run(Nanos now, int& budget) {
 
 void SwitchImplementation::on_loop(const BridgeLoop& loop) {
   const Port& port = *by_number_[loop.port];
-  note({port.name, port.link.url(), Errno::ok, by_number_[loop.echo]->name,
+  note({port.link.name(), port.link.url(), Errno::ok, by_number_[loop.echo]->link.name(),
         MacTable::mac_of(loop.key), MacTable::vid_of(loop.key)});
 }
 
@@ -103,7 +118,7 @@ void SwitchImplementation::note(Change&& change) {
 
 SwitchImplementation::Port* SwitchImplementation::find(const std::string& name) {
   const auto found = std::find_if(ports_.begin(), ports_.end(),
-                                  [&](const auto& port) { return port->name == name; });
+                                  [&](const auto& port) { return port->link.name() == name; });
   return found == ports_.end() ? nullptr : found->get();
 }
 
@@ -136,15 +151,18 @@ Failure SwitchImplementation::add_port(const SwitchPortSpec& spec) {
             "the link carries IP packets, and a switch joins links of Ethernet frames, such as "
             "cable:NAME or tap://NAME"};
   }
-  auto port = std::make_unique<Port>(bridge_, LinkPort(spec.link.url, std::move(link)));
-  port->name = spec.name.empty() ? free_name() : spec.name;
-  port->config = {
-      .vlans = spec.vlans, .mtu = mtu, .offloads = port->link.link().capabilities().offloads};
+  const Offloads offloads = is.offloads;
+  LinkPort around(spec.name.empty() ? free_name() : spec.name, spec.link.url, std::move(link),
+                  *pump_, *this);
+  auto port = std::make_unique<Port>(bridge_, std::move(around));
+  port->config = {.vlans = spec.vlans, .mtu = mtu, .offloads = offloads};
   port->number = bridge_.add_port(port->config);
   if (port->number == MacTable::kNoPort) {
     return {Errno::too_many_open, "",
             "a switch has at most " + std::to_string(Bridge::kMostPorts) + " ports"};
   }
+  port->link.impair(spec.link.impairment);
+  recordings_.join(port->link);
   if (port->number == by_number_.size()) by_number_.emplace_back();
   by_number_[port->number] = port.get();
   ports_.push_back(std::move(port));
@@ -170,9 +188,16 @@ std::vector<Switch::PortInfo> SwitchImplementation::ports() {
   Pump::Hold hold(*pump_);
   std::vector<PortInfo> all;
   for (const auto& port : ports_) {
-    const Link& link = port->link.link();
-    all.push_back({port->name, port->link.url(), port->config.vlans, port->config.mtu,
-                   link.failure(), link.counters(), bridge_.counters(port->number)});
+    all.push_back({.number = port->number,
+                   .name = port->link.name(),
+                   .url = port->link.url(),
+                   .vlans = port->config.vlans,
+                   .mtu = port->config.mtu,
+                   .failure = port->link.link().failure(),
+                   .link = port->link.counters(),
+                   .bridge = bridge_.counters(port->number),
+                   .impairment_in = port->link.impairment(pcapng::Direction::inbound),
+                   .impairment_out = port->link.impairment(pcapng::Direction::outbound)});
   }
   return all;
 }
@@ -181,7 +206,7 @@ std::vector<Switch::Heard> SwitchImplementation::table() {
   Pump::Hold hold(*pump_);
   std::vector<Heard> all;
   for (const MacTable::Listed& entry : bridge_.table().list(hold.now())) {
-    all.push_back({entry.mac, entry.vid, by_number_[entry.port]->name, entry.age});
+    all.push_back({entry.mac, entry.vid, by_number_[entry.port]->link.name(), entry.age});
   }
   return all;
 }
@@ -196,12 +221,67 @@ std::vector<Switch::Change> SwitchImplementation::take_changes() {
   return std::exchange(changes_, {});
 }
 
+// --- around the links ---
+
+Errno SwitchImplementation::impair(PortNumber number, const LinkImpairment& impairment) {
+  Pump::Hold hold(*pump_);
+  if (closed_) return Errno::bad_descriptor;
+  Port* port = find(number);
+  if (port == nullptr) return Errno::no_such_device;
+  port->link.impair(impairment);
+  pump_->touch(*this);
+  return Errno::ok;
+}
+
+Failure SwitchImplementation::check_links(const RecordingSpec& spec) {
+  if (closed_) return {Errno::bad_descriptor, "", ""};
+  for (const std::uint32_t number : spec.links) {
+    if (find(number) == nullptr)
+      return {Errno::no_such_device, "", "port " + std::to_string(number)};
+  }
+  return {};
+}
+
+std::shared_ptr<Recording> SwitchImplementation::record(const RecordingSpec& spec,
+                                                        Failure& failure) {
+  {
+    // Before the file is emptied.
+    Pump::Hold hold(*pump_);
+    failure = check_links(spec);
+  }
+  if (failure) return nullptr;
+  std::shared_ptr<Recording> recording = Recording::open(*pump_, spec, failure);
+  if (recording == nullptr) return nullptr;
+  {
+    Pump::Hold hold(*pump_);
+    failure = check_links(spec);  // once more: they may have gone meanwhile
+    for (const auto& port : ports_) {
+      const auto& asked = spec.links;
+      if (asked.empty() || std::find(asked.begin(), asked.end(), port->number) != asked.end()) {
+        port->link.record(recording);
+      }
+    }
+    recordings_.add(recording, spec.links.empty());
+  }
+  if (!failure) return recording;
+  stop_recording(recording);
+  return nullptr;
+}
+
+void SwitchImplementation::stop_recording(const std::shared_ptr<Recording>& recording) {
+  Pump::Hold hold(*pump_);
+  for (const auto& port : ports_) port->link.stop_recording(*recording);
+  recordings_.finish(recording);
+}
+
 void SwitchImplementation::close() {
+  std::vector<std::shared_ptr<Recording>> recordings;  // outlive the hold: their destructors wait
   Pump::Hold hold(*pump_);
   if (closed_) return;
   closed_ = true;
   for (const auto& port : ports_) bridge_.remove_port(port->number);
   ports_.clear();
+  recordings = recordings_.finish_all();
   pump_->remove(*this);
 }
 

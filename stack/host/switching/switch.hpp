@@ -5,17 +5,19 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "host/failure.hpp"
+#include "host/links/link_port.hpp"
 #include "host/network.hpp"
 #include "host/switching/bridge.hpp"
 
 namespace vpollnet::host {
 
 struct SwitchPortSpec {
-  LinkSpec link;     ///< its url, mtu and offloads; the rest is a stack's
+  LinkSpec link;     ///< without what is a stack's: a name, a MAC, addresses
   std::string name;  ///< empty: "port0", "port1", ...
   PortVlans vlans;
 };
@@ -33,6 +35,7 @@ class Switch {
   virtual Errno remove_port(const std::string& name) = 0;
 
   struct PortInfo {
+    PortNumber number = MacTable::kNoPort;  ///< free for another when the port is removed
     std::string name;
     std::string url;
     PortVlans vlans;
@@ -40,6 +43,8 @@ class Switch {
     Errno failure = Errno::ok;
     LinkCounters link;
     BridgePortCounters bridge;
+    std::optional<ImpairmentInfo> impairment_in;
+    std::optional<ImpairmentInfo> impairment_out;
   };
   virtual std::vector<PortInfo> ports() = 0;
 
@@ -52,6 +57,12 @@ class Switch {
   virtual std::vector<Heard> table() = 0;
   /// Addresses that went because the table was full.
   virtual std::uint64_t evictions() = 0;
+
+  /// ENODEV if there is no such port.
+  virtual Errno impair(PortNumber number, const LinkImpairment& impairment) = 0;
+  /// As Network's; the links are ports, by number.
+  virtual std::shared_ptr<Recording> record(const RecordingSpec& spec, Failure& failure) = 0;
+  virtual void stop_recording(const std::shared_ptr<Recording>& recording) = 0;
 
   /// A port's link died or came back, or there is a loop.
   struct Change {
