@@ -9,8 +9,9 @@ export const usage = `Usage: npm start -- [--link URL --address ADDRESS/PREFIX -
 Without options: a line host at the far end of a cable in memory. With them, a host out there:
   npm start -- --link tap://tap0 --address 10.0.0.2/24 --connect 10.0.0.1:7
   npm start -- --link tap://tap0 --address fd00::2/64 --connect '[fd00::1]:7'
+  npm start -- --link vde:///run/switch --address 10.0.0.2/24 --connect 10.0.0.1:7
 
-  --link URL        cable:NAME, tap://NAME, tun://NAME
+  --link URL        cable:NAME, tap://NAME, tun://NAME, vde://PATH, ... (docs/links.md)
   --address A/P     an address of ours on the link; may be repeated
   --gateway A       a router, for peers that are not on the link; may be repeated
   --connect A:P     the peer

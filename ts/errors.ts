@@ -35,6 +35,7 @@ const advice: Record<string, string> = {
   'select EINTR':
     'a signal came; let the event loop turn so that its handler runs, then select again',
   'read EBADFD': 'the device was deleted',
+  'read ECONNRESET': 'the other end of the link went away',
   'addRoute ENETUNREACH': 'the gateway is on no network of the stack',
   'addRoute EEXIST': 'the stack has that route',
   'addAddress EEXIST': 'the stack has that address',

@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <optional>
 #include <string_view>
 
 #include "host/links/cable.hpp"
 #include "host/links/device_link.hpp"
 #include "host/links/link_url.hpp"
 #include "host/links/tap.hpp"
+#include "host/links/vdeplug.hpp"
 #include "host/random.hpp"
 
 namespace vpollnet::host {
@@ -60,13 +63,56 @@ constexpr std::array kSchemes{
     Scheme{"tun", "tun://NAME", plan_tun},
 };
 
+const Scheme* find_scheme(std::string_view name) {
+  const auto* const found = std::find_if(kSchemes.begin(), kSchemes.end(),
+                                         [&](const Scheme& one) { return one.name == name; });
+  return found == kSchemes.end() ? nullptr : found;
+}
+
 Failure unknown_scheme(const std::string& url) {
   std::string forms;
-  for (const Scheme& scheme : kSchemes) {
-    if (!forms.empty()) forms += ", ";
-    forms += scheme.form;
+  for (const Scheme& scheme : kSchemes) forms += std::string(scheme.form) + ", ";
+  return invalid_link("unknown link '" + url + "'; there are " + forms +
+                      "and the locators of libvdeplug, such as vde://PATH");
+}
+
+/// What libvdeplug gets, not decoded and not taken apart: it has a language of its own. None for a
+/// URL of ours.
+std::optional<std::string> vde_locator(const std::string& url) {
+  constexpr std::string_view kVerbatim = "vdeplug:";
+  const std::string scheme = LinkUrl::scheme_of(url);
+  if (scheme + ':' == kVerbatim) return url.substr(kVerbatim.size());
+  const bool foreign = !scheme.empty() && find_scheme(scheme) == nullptr &&
+                       url.compare(scheme.size(), 3, "://") == 0;
+  return foreign ? std::optional(url) : std::nullopt;
+}
+
+Failure plan_vde(const std::string& locator, const LinkSpec& spec, LinkPlan& plan) {
+  const std::uint32_t mtu = spec.mtu == 0 ? VdePlug::kDefaultMtu : spec.mtu;
+  if (mtu > VdeLibrary::kMaxMtu) {
+    return invalid_link("the MTU of a VDE link is at most " + std::to_string(VdeLibrary::kMaxMtu) +
+                        " bytes, not " + std::to_string(mtu));
   }
-  return invalid_link("unknown link '" + url + "'; there are " + forms);
+  Failure failure = open_device(plan, [locator, mtu](Failure& why) -> std::unique_ptr<Device> {
+    return VdePlug::open(locator, mtu, why);
+  });
+  if (failure.error == Errno(EPROTONOSUPPORT)) {
+    const std::string scheme = LinkUrl::scheme_of(locator);
+    failure = unknown_scheme(spec.url);
+    failure.detail += "; its module for this one (libvdeplug_" + scheme + ".so) is not installed";
+  }
+  plan.reconnects = true;
+  return failure;
+}
+
+Failure plan_own(const LinkSpec& spec, LinkPlan& plan) {
+  LinkUrl url;
+  Failure failure = LinkUrl::parse(spec.url, url);
+  if (failure) return failure;
+  const Scheme* scheme = find_scheme(url.scheme());
+  if (scheme == nullptr) return unknown_scheme(spec.url);
+  failure = scheme->plan(url, spec, plan);
+  return failure ? failure : url.finish();
 }
 
 }  // namespace
@@ -86,15 +132,8 @@ Failure plan_link(const LinkSpec& spec, LinkPlan& plan) {
   }
   plan.offloads = spec.offloads;
 
-  LinkUrl url;
-  Failure failure = LinkUrl::parse(spec.url, url);
-  if (failure) return failure;
-  const auto* const scheme = std::find_if(kSchemes.begin(), kSchemes.end(), [&](const Scheme& one) {
-    return one.name == url.scheme();
-  });
-  if (scheme == kSchemes.end()) return unknown_scheme(spec.url);
-  failure = scheme->plan(url, spec, plan);
-  if (!failure) failure = url.finish();
+  const auto locator = vde_locator(spec.url);
+  const Failure failure = locator ? plan_vde(*locator, spec, plan) : plan_own(spec, plan);
   if (failure) return failure;
   if (plan.device != nullptr) {
     plan.mtu = plan.device->capabilities().mtu;
@@ -102,7 +141,8 @@ Failure plan_link(const LinkSpec& spec, LinkPlan& plan) {
   }
   if (spec.mtu != 0) plan.mtu = spec.mtu;
   if (spec.reconnect.value_or(false) && plan.reopen == nullptr) {
-    return invalid_link("a link of " + url.scheme() + ": is never lost, and takes no 'reconnect'");
+    return invalid_link("a link of " + LinkUrl::scheme_of(spec.url) +
+                        ": is never lost, and takes no 'reconnect'");
   }
   if (!spec.reconnect.value_or(plan.reconnects)) plan.reopen = nullptr;
   return {};

@@ -41,17 +41,24 @@ bool parse_whole(std::string_view text, Number& number) {
 
 Failure invalid_link(std::string detail) { return {Errno::invalid, "", std::move(detail)}; }
 
+std::string LinkUrl::scheme_of(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  std::string scheme;
+  if (colon == std::string_view::npos) return scheme;
+  for (const char c : text.substr(0, colon)) {
+    scheme += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return scheme;
+}
+
 Failure LinkUrl::parse(std::string_view text, LinkUrl& url) {
   url = LinkUrl();
   url.text_ = text;
-  const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos || colon == 0) {
+  url.scheme_ = scheme_of(text);
+  if (url.scheme_.empty()) {
     return invalid_link("'" + url.text_ + "' is no URL: it has no scheme, such as 'cable:'");
   }
-  for (const char c : text.substr(0, colon)) {
-    url.scheme_ += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
-  std::string_view rest = text.substr(colon + 1);
+  std::string_view rest = text.substr(url.scheme_.size() + 1);
   if (rest.starts_with("//")) rest.remove_prefix(2);
   std::string_view query;
   if (const std::size_t mark = rest.find('?'); mark != std::string_view::npos) {

@@ -20,6 +20,9 @@ class LinkUrl {
   /// EINVAL where it has no scheme, or a percent sign without two hexadecimal digits.
   static Failure parse(std::string_view text, LinkUrl& url);
 
+  /// What stands before the first colon, in lower case; "" if that is nothing.
+  static std::string scheme_of(std::string_view text);
+
   /// As it was given.
   const std::string& text() const { return text_; }
   /// Without the colon, in lower case.
