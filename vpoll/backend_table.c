@@ -142,10 +142,14 @@ static int table_apply(struct vpoll__ends* ends, uint32_t* done, uint32_t events
   return error;
 }
 
+/* Also wakes: the process that was changing the events may have been killed before it did. */
 static int table_sync(struct vpoll__ends* ends, uint32_t* done, uint32_t* events) {
   (void)ends;
-  *events = __atomic_load_n(&word_of(*done)->events, __ATOMIC_SEQ_CST) & VPOLL__EVENTS;
-  return 0;
+  struct vpoll_word* word = word_of(*done);
+  *events = __atomic_load_n(&word->events, __ATOMIC_SEQ_CST) & VPOLL__EVENTS;
+  struct vpoll__wake wake = {.done = *done,
+                             .events = *events & __atomic_load_n(&word->armed, __ATOMIC_SEQ_CST)};
+  return wake.events == 0 ? 0 : table_wake(&wake, 1);
 }
 
 const struct vpoll__backend vpoll__backend_table = {

@@ -8,9 +8,14 @@
  * States live in shared anonymous memory, because a program may fork and change the events of one
  * fd from both processes (the demo in libvpoll's manual does); with a mask in each process, "does
  * any bit change?" would be answered wrongly. After a fork both processes know the same free
- * states, hence the claim by compare-and-swap on `turn`. A process that finds that its state now
- * belongs to somebody else (the maker closed its fd and used the state anew) takes a fresh one and
- * asks the kernel object what it shows. That is rare, and never wrong.
+ * states, hence the claim by compare-and-swap on `turn`.
+ *
+ * A state goes back to the process that made it, while others may go on with the fd: the children
+ * of a server that closes its own copy, say. So states that a fork has shared rest for a while
+ * before they are used anew. A process that finds that its state belongs to somebody else by then
+ * takes a fresh one, and from there on asks the kernel object before each change what it shows,
+ * since its brothers have states of their own. All that is lost then is that changes by two such
+ * processes at the same moment exclude each other.
  */
 #define _GNU_SOURCE 1
 #include "vpoll__internal.h"
@@ -26,6 +31,7 @@ enum {
   entries_per_block = 1024,
   max_blocks = 1 << 16, /* 67 million fds; Linux allows 2^30, no machine has the memory */
   states_per_mapping = 1024,
+  resting_states = 1024,
 };
 
 static _Atomic(struct vpoll__entry*) blocks[max_blocks];
@@ -35,19 +41,30 @@ static struct vpoll__shared** free_states; /* a stack; the rest under table_lock
 static size_t free_count;
 static size_t state_count;  /* states ever mapped here: the capacity of free_states */
 static unsigned generation; /* grows in the child of each fork; written while single-threaded */
+static unsigned forks;      /* of this process; under table_lock */
+static struct vpoll__shared* resting[resting_states]; /* a ring; under table_lock */
+static size_t resting_next;                           /* the oldest, or NULL */
 
 void vpoll__table_lock(void) { pthread_mutex_lock(&table_lock); }
 void vpoll__table_unlock(void) { pthread_mutex_unlock(&table_lock); }
 
+static void after_fork_in_parent(void) {
+  forks++;
+  vpoll__table_unlock();
+}
+
 static void after_fork_in_child(void) {
   generation++;
+  /* They are the parent's to give back. */
+  for (size_t i = 0; i < resting_states; i++)
+    if (resting[i] != NULL) resting[i] = NULL;
   vpoll__table_unlock();
 }
 
 __attribute__((constructor)) static void hook_fork(void) {
   /* Fails only without memory at program start. Then a fork in the middle of another thread's
      vpoll_create can leave the child's table locked; all else stays right. */
-  (void)pthread_atfork(vpoll__table_lock, vpoll__table_unlock, after_fork_in_child);
+  (void)pthread_atfork(vpoll__table_lock, after_fork_in_parent, after_fork_in_child);
 }
 
 /* ---- states ---- */
@@ -90,8 +107,23 @@ static struct vpoll__shared* claim_state(uint64_t* turn) {
   }
 }
 
-/* Gives back a state that was claimed here. Under table_lock. */
-static void release_state(struct vpoll__shared* state) { free_states[free_count++] = state; }
+/* Frees a state that was claimed here. Under table_lock. */
+static void free_state(struct vpoll__shared* state) {
+  atomic_fetch_add(&state->turn, 1);
+  free_states[free_count++] = state;
+}
+
+/* Gives back a state that was claimed here when there had been `forks_then` forks: after a rest, if
+   a child may be using it. Under table_lock. */
+static void release_state(struct vpoll__shared* state, unsigned forks_then) {
+  if (forks_then != forks) {
+    struct vpoll__shared* oldest = resting[resting_next];
+    resting[resting_next] = state;
+    resting_next = (resting_next + 1) % resting_states;
+    state = oldest;
+  }
+  if (state != NULL) free_state(state);
+}
 
 /* Locks a state. True if its last holder died inside: mask and done may then be behind the object.
  */
@@ -130,6 +162,7 @@ int vpoll__table_add(int fd, const struct vpoll__backend* backend, struct vpoll_
   uint64_t turn = 0;
   struct vpoll__entry* entry = find_or_make(fd);
   struct vpoll__shared* state = entry == NULL ? NULL : claim_state(&turn);
+  unsigned forks_then = forks;
   vpoll__table_unlock();
   if (state == NULL) return ENOMEM;
 
@@ -139,7 +172,10 @@ int vpoll__table_add(int fd, const struct vpoll__backend* backend, struct vpoll_
   state->done = done;
   entry->backend = backend;
   entry->ends = ends;
+  entry->opened = done;
   entry->generation = generation;
+  entry->forks = forks_then;
+  entry->adopted = false;
   atomic_store(&entry->shared, state);
   atomic_store(&entry->turn, turn);
   pthread_mutex_unlock(&state->lock);
@@ -160,16 +196,17 @@ static int adopt(struct vpoll__entry* entry, struct vpoll__shared* lost) {
     } else {
       lock_state(state);
       state->mask = 0;
-      state->done = 0;
+      state->done = entry->opened;
       error = entry->backend->sync(&entry->ends, &state->done, &state->mask);
       if (error == 0) {
         entry->generation = generation;
+        entry->forks = forks;
+        entry->adopted = true;
         /* In this order: entry_lock reads them the other way round. */
         atomic_store(&entry->shared, state);
         atomic_store(&entry->turn, turn);
       } else {
-        atomic_store(&state->turn, turn + 1);
-        release_state(state);
+        free_state(state);
       }
       pthread_mutex_unlock(&state->lock);
     }
@@ -193,7 +230,8 @@ struct vpoll__entry* vpoll__entry_lock(int fd, struct vpoll__shared** shared) {
       continue;
     }
     if (turn == atomic_load(&state->turn)) {
-      if (holder_died) (void)entry->backend->sync(&entry->ends, &state->done, &state->mask);
+      if (holder_died || entry->adopted)
+        (void)entry->backend->sync(&entry->ends, &state->done, &state->mask);
       *shared = state;
       return entry;
     }
@@ -211,13 +249,14 @@ void vpoll__entry_unlock(struct vpoll__shared* shared) { pthread_mutex_unlock(&s
 void vpoll__entry_remove(struct vpoll__entry* entry, struct vpoll__shared* shared) {
   /* A child gives back only what it made itself: its parent still uses the rest. */
   bool made_here = entry->generation == generation;
+  unsigned forks_then = entry->forks;
   atomic_store(&entry->shared, NULL);
   vpoll__ends_close(&entry->ends);
-  if (made_here) atomic_fetch_add(&shared->turn, 1);
   pthread_mutex_unlock(&shared->lock);
   if (made_here) {
+    /* A fork before this has found the entry or not; one after it does not find it. */
     vpoll__table_lock();
-    release_state(shared);
+    release_state(shared, forks_then);
     vpoll__table_unlock();
   }
 }

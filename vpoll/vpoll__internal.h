@@ -74,7 +74,8 @@ struct vpoll__backend {
   int (*change)(struct vpoll__ends* ends, uint32_t* done, uint32_t events, uint32_t* wake);
   int (*wake)(const struct vpoll__wake* wakes, size_t count);
 
-  /* Finds out what the object shows: for a process that lost the shared state (see table.c). */
+  /* Finds out what the object shows: for a process that lost the shared state (see table.c). *done
+     is what was known last, at least what open gave. */
   int (*sync)(struct vpoll__ends* ends, uint32_t* done, uint32_t* events);
 };
 
@@ -101,7 +102,10 @@ struct vpoll__entry {
   _Atomic uint64_t turn;                 /* shared->turn, as long as shared is still ours */
   const struct vpoll__backend* backend;
   struct vpoll__ends ends;
+  uint32_t opened;     /* shared->done as open left it */
   unsigned generation; /* of the process that made it */
+  unsigned forks;      /* of that process until then */
+  bool adopted;        /* shared is not the one that other processes have */
 };
 
 /* Guards the growth of the table, free states and probing; held over fork. Never taken while a

@@ -212,6 +212,96 @@ TEST_CASE("a child goes on with its copy after the parent closed and made new on
   });
 }
 
+namespace {
+
+/// A child that changes an fd of ours when it is told to.
+class Helper {
+ public:
+  explicit Helper(int fd) {
+    int asked[2];
+    int told[2];
+    REQUIRE((pipe2(asked, O_CLOEXEC) == 0 && pipe2(told, O_CLOEXEC) == 0));
+    child_ = fork();
+    REQUIRE(child_ >= 0);
+    if (child_ == 0) {
+      close(asked[1]);
+      Order order{};
+      while (read(asked[0], &order, sizeof order) == sizeof order) {
+        uint32_t answer = kRefused;
+        if (vpoll_ctl(fd, order.op, order.events) == 0) answer = shown_by_poll(fd);
+        if (write(told[1], &answer, sizeof answer) != sizeof answer) break;
+      }
+      _exit(0);
+    }
+    close(asked[0]);
+    close(told[1]);
+    ask_ = asked[1];
+    hear_ = told[0];
+  }
+  ~Helper() {
+    close(ask_);
+    close(hear_);
+    kill(child_, SIGKILL);  // its brother may have a copy of ask_
+    waitpid(child_, nullptr, 0);
+  }
+  Helper(const Helper&) = delete;
+  Helper& operator=(const Helper&) = delete;
+
+  /// What the fd shows after it.
+  uint32_t change(int op, uint32_t events) {
+    Order order{op, events};
+    uint32_t answer = kRefused;
+    REQUIRE(write(ask_, &order, sizeof order) == sizeof order);
+    REQUIRE(read(hear_, &answer, sizeof answer) == sizeof answer);
+    return answer;
+  }
+
+ private:
+  static constexpr uint32_t kRefused = UINT32_MAX;
+  struct Order {
+    int op;
+    uint32_t events;
+  };
+  pid_t child_ = -1;
+  int ask_ = -1;
+  int hear_ = -1;
+};
+
+}  // namespace
+
+TEST_CASE("children go on with one set of events after their parent closed and made new ones") {
+  on_each_backend([](const std::string&) {
+    // Closing more than the 1,024 that the library lets rest makes it use the shared states anew.
+    for (size_t crowd : {size_t{8}, size_t{1100}}) {
+      CAPTURE(crowd);
+      rlimit limit{};
+      REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+      if (limit.rlim_cur < 3 * crowd + 100) continue;
+      VpollFd bystander(EPOLLOUT);
+      auto fd = std::make_unique<VpollFd>();
+      std::vector<VpollFd> others;
+      for (size_t i = 0; i < crowd; i++) others.emplace_back(0u);
+      Helper one(fd->get());
+      Helper two(fd->get());
+      fd->close();
+      others.clear();
+      for (size_t i = 0; i < crowd + 1; i++) others.emplace_back(0u);
+
+      for (int turn = 0; turn < 3; turn++) {
+        CHECK(one.change(VPOLL_CTL_ADDEVENTS, EPOLLIN) == EPOLLIN);
+        CHECK(two.change(VPOLL_CTL_ADDEVENTS, EPOLLIN) == EPOLLIN);
+        CHECK(one.change(VPOLL_CTL_DELEVENTS, EPOLLIN) == 0);
+        CHECK(two.change(VPOLL_CTL_ADDEVENTS, EPOLLIN) == EPOLLIN);
+        CHECK(one.change(VPOLL_CTL_ADDEVENTS, EPOLLOUT) == (EPOLLIN | EPOLLOUT));
+        CHECK(two.change(VPOLL_CTL_DELEVENTS, EPOLLIN) == EPOLLOUT);
+        CHECK(one.change(VPOLL_CTL_SETEVENTS, 0) == 0);
+      }
+      CHECK(shown_by_poll(bystander.get()) == EPOLLOUT);
+      for (VpollFd& each : others) REQUIRE(shown_by_poll(each.get()) == 0);
+    }
+  });
+}
+
 TEST_CASE("parent and child make fds of their own after a fork without meeting") {
   on_each_backend([](const std::string&) {
     { VpollFd leaves_a_free_state_to_both; }
