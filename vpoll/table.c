@@ -185,6 +185,8 @@ int vpoll__table_add(int fd, const struct vpoll__backend* backend, struct vpoll_
 /* Gives the entry, whose state `lost` serves another fd by now, a state of its own. 0 or errno. */
 static int adopt(struct vpoll__entry* entry, struct vpoll__shared* lost) {
   int error = 0;
+  int cancellation;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellation);
   vpoll__table_lock();
   /* Unless another thread has done so, or closed the fd. */
   if (atomic_load(&entry->shared) == lost &&
@@ -212,6 +214,7 @@ static int adopt(struct vpoll__entry* entry, struct vpoll__shared* lost) {
     }
   }
   vpoll__table_unlock();
+  pthread_setcancelstate(cancellation, NULL);
   return error;
 }
 

@@ -125,7 +125,7 @@ int vpoll__because(char why[VPOLL__WHY], const char* what, int error) {
   return error;
 }
 
-int vpoll_create(uint32_t init_events, int flags) {
+static int create(uint32_t init_events, int flags) {
   int unknown = flags & ~(FD_CLOEXEC | VPOLL_EXACT);
   if (unknown != 0) return fail(explain(EINVAL, "flags: unknown bits 0x%x", (unsigned)unknown));
   if ((init_events & ~VPOLL__EVENTS) != 0)
@@ -153,6 +153,16 @@ int vpoll_create(uint32_t init_events, int flags) {
     close(fd);
     return fail(explain(error, "%s: %s", backend->name, strerror(error)));
   }
+  return fd;
+}
+
+/* No cancellation point: a thread that ended half way would take fds and locks along. vpoll_ctl
+   need not care, since a state's lock is robust. */
+int vpoll_create(uint32_t init_events, int flags) {
+  int cancellation;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellation);
+  int fd = create(init_events, flags);
+  pthread_setcancelstate(cancellation, NULL);
   return fd;
 }
 
@@ -274,7 +284,7 @@ static bool is_same_file(int a, int b) {
   return same != 0;
 }
 
-int vpoll_close(int fd) {
+static int close_ours(int fd) {
   struct vpoll__shared* shared;
   struct vpoll__entry* entry = vpoll__entry_lock(fd, &shared);
   if (entry == NULL) return -1;
@@ -283,6 +293,14 @@ int vpoll_close(int fd) {
   /* After the removal: the number is free for another thread from here on. */
   if (!ours) return fail(EBADF);
   return close(fd) == 0 || errno == EINTR ? 0 : -1;
+}
+
+int vpoll_close(int fd) {
+  int cancellation;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellation);
+  int result = close_ours(fd);
+  pthread_setcancelstate(cancellation, NULL);
+  return result;
 }
 
 const char* vpoll_backend(int fd) {

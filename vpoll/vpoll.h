@@ -17,7 +17,8 @@
  *
  * All functions may be called from any thread at any time, and after a fork by parent and child
  * alike: both then change the same set of events. None of them blocks. None is safe in a signal
- * handler.
+ * handler. vpoll_create and vpoll_close are no cancellation points (pthread_cancel); the others may
+ * be, and then leave nothing behind.
  */
 #ifndef VPOLL_H
 #define VPOLL_H
@@ -54,9 +55,9 @@ extern "C" {
  *   EINVAL      an unknown flag, a bit that is no event, an unknown name in VPOLL_BACKEND, or
  *               VPOLL_EXACT in the environment is neither 0 nor 1
  *   EOPNOTSUPP  an event that the back end cannot show; no back end is exact here, and that is
- * asked for; or VPOLL_BACKEND names a back end that cannot be had here EACCES      VPOLL_BACKEND is
- * table or dev, and /dev/vpoll may not be opened EMFILE, ENFILE, ENOMEM   no room; nothing is left
- * behind
+ *               asked for; or VPOLL_BACKEND names a back end that cannot be had here
+ *   EACCES      VPOLL_BACKEND is table or dev, and /dev/vpoll may not be opened
+ *   EMFILE, ENFILE, ENOMEM   no room; nothing is left behind
  */
 int vpoll_create(uint32_t init_events, int flags);
 

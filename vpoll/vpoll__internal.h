@@ -109,7 +109,7 @@ struct vpoll__entry {
 };
 
 /* Guards the growth of the table, free states and probing; held over fork. Never taken while a
-   state's lock is held. */
+   state's lock is held, nor where the thread can be cancelled. */
 void vpoll__table_lock(void);
 void vpoll__table_unlock(void);
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <pthread.h>
 #include <random>
 #include <thread>
 
@@ -111,6 +112,43 @@ TEST_CASE("vpoll_ctl against vpoll_close and vpoll_create: success or EBADF, and
     CHECK(vpoll_close(number) == 0);
     CHECK(wrong == 0);
     CHECK(open_fds().size() == before);
+  });
+}
+
+TEST_CASE("a thread that is cancelled meanwhile loses no fd, and keeps nobody from going on") {
+  on_each_backend([](const std::string&) {
+    size_t before = open_fds().size();
+    static int made;
+    pthread_t thread;
+    void* result = nullptr;
+    auto run = [&](void* (*body)(void*)) {
+      REQUIRE(pthread_create(&thread, nullptr, body, nullptr) == 0);
+      REQUIRE(pthread_join(thread, &result) == 0);
+    };
+    for (int i = 0; i < 3; i++) {
+      made = -1;
+      run([](void*) -> void* {
+        pthread_cancel(pthread_self());
+        made = vpoll_create(0, FD_CLOEXEC);
+        return nullptr;
+      });
+      REQUIRE(made >= 0);
+      // This one may end on the way; what it was about to set is set by the next.
+      run([](void*) -> void* {
+        pthread_cancel(pthread_self());
+        vpoll_ctl(made, VPOLL_CTL_SETEVENTS, EPOLLIN);
+        return nullptr;
+      });
+      CHECK(vpoll_ctl(made, VPOLL_CTL_SETEVENTS, EPOLLOUT) == 0);
+      CHECK(shown_by_poll(made) == EPOLLOUT);
+      run([](void*) -> void* {
+        pthread_cancel(pthread_self());
+        vpoll_close(made);
+        return nullptr;
+      });
+      CHECK(vpoll_close(made) == -1);
+      CHECK(open_fds().size() == before);
+    }
   });
 }
 
