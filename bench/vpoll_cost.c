@@ -2,14 +2,15 @@
 // What the vpoll library costs on this kernel, each figure beside its peer's in the same run; a
 // JSON object a line and round:
 //
-//   vpoll-cycle-BACKEND      IN is set, found by poll and taken back; an eventfd is written,
-//   polled, read vpoll-cycle-BACKEND-out  the same with OUT vpoll-syscalls-BACKEND   system calls
-//   an update while nobody waits, counted by ptrace; an eventfd's vpoll-many-BACKEND       a change
-//   of one of 10,000 fds, that somebody waits for, by vpoll_ctl_many;
-//                            the same by vpoll_ctl
+//   vpoll-cycle-BACKEND      IN is set, found by poll and taken back;
+//                            an eventfd is written, polled, read
+//   vpoll-cycle-BACKEND-out  the same with OUT
+//   vpoll-syscalls-BACKEND   system calls an update while nobody waits, counted by ptrace;
+//                            an eventfd's
+//   vpoll-many-BACKEND       a change of one of 10,000 fds, that somebody waits for, by
+//                            vpoll_ctl_many; the same by vpoll_ctl
 //   vpoll-batch-dev          a change of one of 10,000 files of /dev/vpoll by one VPOLL_IOC_UPDATE
-//   for
-//                            all; the same by an ioctl each
+//                            for all; the same by an ioctl each
 //
 // VPOLL_BACKEND=NAME leaves out the other back ends.
 #include <errno.h>

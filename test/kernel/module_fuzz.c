@@ -62,7 +62,7 @@ static void some_ioctl(uint64_t* seed, int fd, char* pages) {
       VPOLL_IOC_FILE,     VPOLL_IOC_FILE,     VPOLL_IOC_UPDATE,   VPOLL_IOC_UPDATE};
   uint64_t r = next(seed);
   unsigned long command = commands[r % 8];
-  if (r >> 8 & 1) command ^= (r >> 16 & 0xffff) * (r >> 9 % 4 == 0);
+  if (r >> 8 & 1) command ^= (r >> 16 & 0xffff) * ((r >> 9 & 3) == 0);
   for (int i = 0; i < 96; i += 4) {
     uint32_t word = some_number(next(seed));
     memcpy(pages + i, &word, 4);

@@ -85,8 +85,8 @@ TEST_CASE("a call that changes a bit makes none with a table, and makes one with
       syscall(SYS_exit_group, 0);
       return 3;
     });
-    // FUSE asks its server, which lives in the process: no call while nobody waits either.
+    // FUSE's server reads the events from shared memory: no call while nobody waits either.
     CHECK(code == (backend == "table" || backend == "fuse" ? 0 : 128 + SIGSYS));
-    CHECK(shown_by_poll(fd.get()) == (code == 0 ? EPOLLIN : shown_by_poll(fd.get())));
+    if (code == 0) CHECK(shown_by_poll(fd.get()) == EPOLLIN);
   });
 }
