@@ -4,8 +4,10 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static uint32_t epolled(int set, int timeout_ms) {
@@ -412,10 +414,100 @@ static void life(void) {
   report("a table that is open for reading is mapped for reading");
 }
 
+/* What a 32-bit program's ioctl gives: the result, or -errno. Pointers lie below 4 GiB. */
+static int ioctl32(int fd, unsigned long command, unsigned long argument) {
+  int result;
+  __asm__ volatile("int $0x80"
+                   : "=a"(result)
+                   : "a"(54), "b"(fd), "c"(command), "d"(argument)
+                   : "memory", "r8", "r9", "r10", "r11");
+  return result;
+}
+
+static void no_such_call(int signal) {
+  (void)signal;
+  _exit(77);
+}
+
+/* In a child, which ends with 77 where the kernel knows no 32-bit programs. */
+static int call_as_32_bit(void* page) {
+  struct sigaction action = {.sa_handler = no_such_call};
+  sigaction(SIGSEGV, &action, NULL);
+  int fd = open_device();
+  if (ioctl32(fd, VPOLL_IO_ADDEVENTS, EPOLLIN | EPOLLPRI) == -ENOSYS) return 77;
+  SAME(ioctl32(fd, VPOLL_IO_DELEVENTS, EPOLLPRI), EPOLLIN);
+  SAME(ioctl32(fd, VPOLL_IO_SETEVENTS, VPOLL_EVENT_MASK), VPOLL_EVENT_MASK);
+  SAME(ioctl32(fd, VPOLL_IO_SETEVENTS, UINT32_MAX), -EINVAL);
+  SAME(ioctl32(fd, _IO('^', 99), 0), -ENOTTY);
+  close(fd);
+
+  fd = open_device();
+  SAME(ioctl32(fd, VPOLL_IOC_TABLE, 8), 0);
+  struct vpoll_file* file = page;
+  *file = (struct vpoll_file){.events = EPOLLOUT, .flags = VPOLL_FILE_CLOEXEC};
+  int one = ioctl32(fd, VPOLL_IOC_FILE, (uintptr_t)file);
+  CHECK(one >= 0);
+  SAME(file->fd, one);
+  uint32_t index = file->index;
+  struct vpoll_updates* all = page;
+  struct vpoll_update* entry = (struct vpoll_update*)(all + 1);
+  *entry = (struct vpoll_update){.index = index, .op = VPOLL_UPDATE_ADD, .events = EPOLLHUP};
+  *all = (struct vpoll_updates){.entries = (uintptr_t)entry, .count = 1};
+  SAME(ioctl32(fd, VPOLL_IOC_UPDATE, (uintptr_t)all), 1);
+  SAME(ioctl32(one, VPOLL_IO_ADDEVENTS, EPOLLIN), EPOLLIN | EPOLLOUT | EPOLLHUP);
+  SAME(polled(one, POLLIN | POLLOUT, 0), POLLIN | POLLOUT | POLLHUP);
+  SAME(ioctl32(fd, VPOLL_IOC_FILE, 4), -EFAULT);
+  if (check_why[0]) printf("# as 32 bit: %s\n", check_why);
+  fflush(stdout);
+  return check_why[0] != 0;
+}
+
+static void calls_of_32_bit(void) {
+  int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT;
+  void* page = mmap(NULL, 4096, protection, flags, -1, 0);
+  CHECK(page != MAP_FAILED);
+  pid_t child = fork();
+  if (child == 0) _exit(call_as_32_bit(page));
+  int status = -1;
+  waitpid(child, &status, 0);
+  munmap(page, 4096);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+    printf("# this kernel runs no 32-bit programs\n");
+    status = 0;
+  }
+  SAME(status, 0);
+  report("a 32-bit program's calls are understood");
+}
+
+static bool stays_loaded(void) {
+  return syscall(SYS_delete_module, "vpoll", O_NONBLOCK) == -1 && errno == EAGAIN;
+}
+
+static void unloading(void) {
+  struct table t = make_table(1);
+  int one = make_file(&t, EPOLLIN, NULL);
+  CHECK(stays_loaded());
+  close(t.fd);
+  CHECK(stays_loaded());
+  munmap(t.map, t.bytes);
+  CHECK(stays_loaded());
+  SAME(polled(one, POLLIN, 0), POLLIN);
+  close(one);
+  report("the module stays while a file of a table is all that is left of it");
+  t = make_table(1);
+  close(t.fd);
+  CHECK(stays_loaded());
+  t.map[0].events = 1;
+  munmap(t.map, t.bytes);
+  report("the module stays while a mapping is all that is left of a table");
+}
+
 int main(void) {
   published_ioctls();
   bad_input();
   table_events();
   life();
+  calls_of_32_bit();
+  unloading();
   return check_failures ? 1 : 0;
 }
