@@ -22,6 +22,8 @@ const advice: Record<string, string> = {
   'bind EADDRNOTAVAIL': 'not an address of this stack, or not yet usable: see stack.addresses()',
   'bind EINVAL': 'the socket is bound already',
   'bind EADDRINUSE': 'another socket of this stack has it; port 0 picks a free one',
+  'socket EACCES':
+    "this user may not send ICMP echoes: as root, sysctl net.ipv4.ping_group_range='0 2147483647'",
   'connect ENETUNREACH': 'the stack has no route there: see stack.routes()',
   'connect EADDRNOTAVAIL': 'no usable source address, or every port is taken',
   'connect EALREADY': 'the socket is connecting: wait for POLLOUT',

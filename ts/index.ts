@@ -5,7 +5,9 @@
 
 export { IcmpSocket, type ReceivedFrom, UdpSocket } from './datagram-socket.js';
 export { type ErrorPlace, NetworkError } from './errors.js';
+export { HostStack } from './host-stack.js';
 export type { LinkOptions } from './link-options.js';
+export { LoadedStack, type LoadOptions } from './loaded-stack.js';
 export type {
   OptionName,
   ReadableOptionName,
@@ -35,6 +37,7 @@ export {
   type SocketAddress,
   WOULD_BLOCK,
 } from './socket.js';
+export type { SocketStack } from './socket-stack.js';
 export { Stack, type StackEvents, type StackOptions } from './stack.js';
 export type {
   AddressInfo,

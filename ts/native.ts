@@ -167,6 +167,27 @@ export interface NativeSwitch {
   close(): void;
 }
 
+/** What plug-in is wanted: host::PluginRequest. */
+export interface NativePluginRequest {
+  name: string;
+  home: string;
+  links: string[];
+  options: string;
+  licenses: string[];
+}
+
+export interface NativeBsdStack {
+  /** Why a plug-in could not be loaded; then nothing else may be called. */
+  failure?: NativeFailure;
+  /** Of a plug-in. */
+  path?: string;
+  license?: string;
+  socket(type: string): NativeSocket | number;
+  /** The number of the interface, or -errno. */
+  interfaceIndex(name: string): number;
+  close(): number;
+}
+
 export interface NativeWatch {
   ready(): boolean;
   start(): number;
@@ -176,6 +197,8 @@ export interface NativeWatch {
 
 export interface Native {
   NativeNetwork: new (memoryLimit: number) => NativeNetwork;
+  /** Without a request: the host's kernel. */
+  NativeBsdStack: new (request?: NativePluginRequest) => NativeBsdStack;
   NativeSocket: new () => NativeSocket;
   /** In seconds, addresses, and frames a second. */
   NativeSwitch: new (

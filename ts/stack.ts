@@ -6,7 +6,7 @@ import { EventEmitter } from 'node:events';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkAddress, checkArray, checkCidr, checkInteger, checkObject } from './check.js';
-import { IcmpSocket, UdpSocket } from './datagram-socket.js';
+import type { IcmpSocket, UdpSocket } from './datagram-socket.js';
 import {
   illegalConstructor,
   invalidType,
@@ -17,8 +17,10 @@ import {
 } from './errors.js';
 import { closeAtExit, forgetAtExit, Lookout } from './keeper.js';
 import { checkLink, type LinkOptions } from './link-options.js';
+import { LoadedStack, type LoadOptions } from './loaded-stack.js';
 import { type NativeLink, type NativeNetwork, native } from './native.js';
 import type { Socket, SocketOwner } from './socket.js';
+import { openSocket, type SocketStack } from './socket-stack.js';
 import type {
   AddressInfo,
   Counters,
@@ -32,7 +34,7 @@ import type {
   SocketInfo,
 } from './stack-info.js';
 import { toSocketInfo } from './stack-info.js';
-import { TcpSocket } from './tcp-socket.js';
+import type { TcpSocket } from './tcp-socket.js';
 
 const { EADDRINUSE, ENODEV } = constants.errno;
 
@@ -66,7 +68,7 @@ const illegal = Symbol('only Stack.open() has this');
  * A TCP/IP stack inside this process. Its packets move whenever they can, also while this thread is
  * blocked in poll(). It stays open until close(), or until the thread or the process ends.
  */
-export class Stack extends EventEmitter<StackEvents> {
+export class Stack extends EventEmitter<StackEvents> implements SocketStack {
   readonly #network: NativeNetwork;
   readonly #sockets = new Set<Socket>();
   readonly #owner: SocketOwner = {
@@ -120,6 +122,17 @@ export class Stack extends EventEmitter<StackEvents> {
       stack.#closeNow();
       throw error;
     }
+  }
+
+  /**
+   * Opens a stack of a plug-in of the libioth kind: `ioth_NAME-r.so` or `ioth_NAME.so` of `$HOME/.ioth` or
+   * of the system's ioth folder. docs/stacks.md says how it is found, checked and called.
+   * @param name letters, digits and '_'
+   * @throws {NetworkError} ENOENT: no such plug-in (the message has the paths); ENOEXEC: it cannot be loaded;
+   *   EPERM: its licence is not accepted; EOPNOTSUPP: no plug-in of this kind; or its newstack's own error
+   */
+  static async load(name: string, options: LoadOptions = {}): Promise<LoadedStack> {
+    return LoadedStack.open(name, options);
   }
 
   /** Adds a link. Resolves, with its interface, when its addresses can be used. Errors as open(). */
@@ -191,13 +204,7 @@ export class Stack extends EventEmitter<StackEvents> {
   socket(type: 'tcp' | 'udp' | 'icmp'): TcpSocket | UdpSocket | IcmpSocket;
   socket(type: 'tcp' | 'udp' | 'icmp'): TcpSocket | UdpSocket | IcmpSocket {
     this.#check('socket');
-    const Class = { tcp: TcpSocket, udp: UdpSocket, icmp: IcmpSocket }[type];
-    if (typeof type !== 'string' || Class === undefined) {
-      throw invalidValue('type', type, "must be 'tcp', 'udp' or 'icmp'");
-    }
-    const socket = this.#network.socket(type);
-    if (typeof socket === 'number') throw new NetworkError('socket', -socket);
-    return new Class(socket, this.#owner);
+    return openSocket(this.#network, type, this.#owner);
   }
 
   /** The interfaces; 'lo' is there from the start. */

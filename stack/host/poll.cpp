@@ -7,7 +7,7 @@
 namespace vpollnet::host {
 namespace {
 
-/// Our own sockets alone, without a system call. `foreign` tells whether there are other entries.
+/// Our own sockets alone, without a system call. `foreign` tells whether the kernel is to be asked too.
 int look_at_own(std::span<PollEntry> entries, bool& foreign) {
   const Readiness::Lookup lookup;
   int ready = 0;
@@ -17,6 +17,7 @@ int look_at_own(std::span<PollEntry> entries, bool& foreign) {
     if (const Readiness* own = lookup.find(entry.fd)) {
       entry.returned = own->matching(entry.events);
       ready += entry.returned != 0;
+      foreign = foreign || own->shows_itself();
     } else {
       foreign = true;
     }

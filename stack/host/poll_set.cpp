@@ -11,9 +11,9 @@ void PollSet::assign(std::span<const PollEntry> entries) {
   for (std::size_t place = 0; place < entries.size(); place++) {
     const PollEntry& entry = entries[place];
     if (entry.fd < 0) continue;
-    if (Readiness* own = lookup.find(entry.fd)) {
-      own_.push_back({own->weak_from_this().lock(), place, entry.events});
-    } else {
+    Readiness* const own = lookup.find(entry.fd);
+    if (own != nullptr) own_.push_back({own->weak_from_this().lock(), place, entry.events});
+    if (own == nullptr || own->shows_itself()) {
       foreign_.push_back({entry.fd, static_cast<short>(entry.events & 0x7fff), 0});
       foreign_places_.push_back(place);
     }
@@ -67,9 +67,10 @@ int PollSet::collect(std::span<PollEntry> entries) const {
     ready += entries[own.place].returned != 0;
   }
   for (std::size_t i = 0; i < foreign_.size(); i++) {
-    const auto found = static_cast<unsigned short>(foreign_[i].revents);
-    entries[foreign_places_[i]].returned = found;
-    ready += found != 0;
+    PollEntry& entry = entries[foreign_places_[i]];
+    if (entry.returned != 0) continue;  // a kernel's socket of ours that is closed
+    entry.returned = static_cast<unsigned short>(foreign_[i].revents);
+    ready += entry.returned != 0;
   }
   return ready;
 }

@@ -67,7 +67,7 @@ class PollSet {
     }
   };
 
-  std::vector<Own> own_;
+  std::vector<Own> own_;  ///< also those whose events the kernel shows: they tell of their close
   std::vector<Waiter> waiters_;  ///< one for each of own_, or none
   std::vector<pollfd> foreign_;
   std::vector<std::size_t> foreign_places_;

@@ -48,6 +48,8 @@ std::uint32_t without_passing_ends(std::uint32_t mask) {
   return mask & ~std::uint32_t{socket::kHup | socket::kErr};
 }
 
+thread_local std::string the_fd_error;
+
 bool can_take_back_all(int fd) { return (vpoll_exact(fd) & EPOLLHUP) != 0; }
 
 /// vpoll_ctl or vpoll_create, by `call`, with what the back end can show of `mask`.
@@ -114,7 +116,9 @@ void Readiness::wake() {
   }
 }
 
-std::string fd_error() { return vpoll_error(); }
+std::string fd_error() { return the_fd_error; }
+
+void set_fd_error(std::string text) { the_fd_error = std::move(text); }
 
 Result<int> Readiness::fd() {
   const int known = fd_.load(std::memory_order_relaxed);
@@ -127,34 +131,54 @@ Result<int> Readiness::fd() {
   const int fd = with_fallback(without_passing_ends(mask), [](std::uint32_t events) {
     return vpoll_create(events, FD_CLOEXEC);
   });
-  if (fd < 0) return Errno(errno);
+  if (fd < 0) {
+    const int error = errno;
+    set_fd_error(vpoll_error());
+    return Errno(error);
+  }
   exact_ = can_take_back_all(fd);
   if (exact_) {
     with_fallback(
         mask, [fd](std::uint32_t events) { return vpoll_ctl(fd, VPOLL_CTL_SETEVENTS, events); });
   }
-  const auto place = static_cast<std::size_t>(fd);
-  if (place >= all.by_fd.size()) all.by_fd.resize(place + 64);
-  // The number is new, so its last owner's descriptor was closed by somebody who did not own it.
-  if (all.by_fd[place] != nullptr) all.by_fd[place]->fd_ = kLostFd;
-  all.by_fd[place] = this;
-  fd_ = fd;
+  enter(fd);
   return fd;
 }
 
-void Readiness::close() {
-  if ((mask_.load(std::memory_order_relaxed) & kInvalid) != 0) return;
+/// With the table's lock held.
+void Readiness::enter(int fd) {
+  std::vector<Readiness*>& by_fd = table().by_fd;
+  const auto place = static_cast<std::size_t>(fd);
+  if (place >= by_fd.size()) by_fd.resize(place + 64);
+  // The number is new, so its last owner's descriptor was closed by somebody who did not own it.
+  if (by_fd[place] != nullptr) by_fd[place]->fd_ = kLostFd;
+  by_fd[place] = this;
+  fd_ = fd;
+}
+
+void Readiness::adopt(int fd) {
+  const std::lock_guard guard(table().mutex);
+  adopted_ = true;
+  enter(fd);
+}
+
+void Readiness::close() { release(); }
+
+int Readiness::release() {
+  if ((mask_.load(std::memory_order_relaxed) & kInvalid) != 0) return kNoFd;
   mask_.store(kInvalid);
+  int fd = kNoFd;
   if (fd_.load(std::memory_order_relaxed) != kNoFd) {
     Table& all = table();
     const std::lock_guard guard(all.mutex);
-    const int fd = fd_.exchange(kNoFd);
+    fd = fd_.exchange(kNoFd);
     if (fd >= 0) {
       all.by_fd[static_cast<std::size_t>(fd)] = nullptr;
-      vpoll_close(fd);
+      if (!adopted_) vpoll_close(fd);
     }
   }
   if (waited_for_.load()) wake();
+  return fd;
 }
 
 void Readiness::add(Waiter& waiter) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "host/pump.hpp"
 #include "socket/readiness.hpp"
@@ -46,6 +47,9 @@ struct Waiter {
   Waiter* next = nullptr;
 };
 
+/// Why the next fd_error() of this thread says that a descriptor could not be made.
+void set_fd_error(std::string text);
+
 /// set(), fd() and close() come with the pump's lock held; the rest from any thread, without it.
 class Readiness final : public Wakeable, public std::enable_shared_from_this<Readiness> {
  public:
@@ -74,6 +78,16 @@ class Readiness final : public Wakeable, public std::enable_shared_from_this<Rea
   /// Closes the descriptor, shows kInvalid, wakes who waits. Idempotent.
   void close();
 
+  /// For a socket that is the kernel's: its descriptor shows its events itself, and this object knows the
+  /// number alone, so that whoever polls it hears of release(). Instead of set() and fd(), and
+  /// without the pump's lock, as the rest.
+  void adopt(int fd);
+  /// True for an adopted descriptor: the kernel is to be asked.
+  bool shows_itself() const { return adopted_.load(std::memory_order_relaxed); }
+  /// What close() does, but for closing the descriptor: the caller does that with what is returned.
+  /// Negative if there is none, or if its number serves another socket by now.
+  int release();
+
   /// `waiter` and its watcher must stay until remove().
   void add(Waiter& waiter);
   void remove(Waiter& waiter);
@@ -95,9 +109,11 @@ class Readiness final : public Wakeable, public std::enable_shared_from_this<Rea
   static constexpr int kLostFd = -2;
 
   void push(std::uint32_t mask);
+  void enter(int fd);
 
   std::atomic<std::uint32_t> mask_;
   std::atomic<int> fd_{kNoFd};  ///< written under the table's lock
+  std::atomic<bool> adopted_{false};
   bool exact_ = true;           ///< the back end can take back each event; under the table's lock
   std::atomic<bool> waited_for_{false};
   std::mutex waiters_mutex_;

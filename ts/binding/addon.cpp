@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "addon_data.hpp"
+#include "bsd_stack.hpp"
 #include "network.hpp"
 #include "node_api.hpp"
 #include "poll.hpp"
@@ -73,6 +74,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data.release());
 
   exports["NativeNetwork"] = NativeNetwork::define(env);
+  exports["NativeBsdStack"] = NativeBsdStack::define(env);
   exports["NativeSocket"] = socket_class;
   exports["NativeSwitch"] = NativeSwitch::define(env);
   exports["NativeWatch"] = watch_class;

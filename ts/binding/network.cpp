@@ -49,15 +49,6 @@ const char* state_name(AddressState state) {
   return "";
 }
 
-const char* type_name(socket::Type type) {
-  switch (type) {
-  case socket::Type::tcp: return "tcp";
-  case socket::Type::udp: return "udp";
-  case socket::Type::ping: return "icmp";
-  }
-  return "";
-}
-
 }  // namespace
 
 Napi::Function NativeNetwork::define(Napi::Env env) {
@@ -139,14 +130,11 @@ Napi::Value NativeNetwork::remove_route(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value NativeNetwork::socket(const Napi::CallbackInfo& info) {
-  const std::string name = text(info, 0);
-  for (const auto type : {socket::Type::tcp, socket::Type::udp, socket::Type::ping}) {
-    if (name != type_name(type)) continue;
-    auto opened = network_->socket(type);
-    if (!opened) return errno_value(info.Env(), opened.error());
-    return NativeSocket::make(info.Env(), std::move(*opened));
-  }
-  return errno_value(info.Env(), Errno::invalid);
+  const auto type = to_socket_type(info[0]);
+  if (!type) return errno_value(info.Env(), Errno::invalid);
+  auto opened = network_->socket(*type);
+  if (!opened) return errno_value(info.Env(), opened.error());
+  return NativeSocket::make(info.Env(), std::move(*opened));
 }
 
 Napi::Value NativeNetwork::interfaces(const Napi::CallbackInfo& info) {
@@ -200,7 +188,7 @@ Napi::Value NativeNetwork::sockets(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return object_array(env, network_->sockets(),
                       [&](Napi::Object& object, const socket::SocketInfo& socket) {
-                        object["type"] = type_name(socket.type);
+                        object["type"] = socket_type_name(socket.type);
                         object["state"] = socket.state;
                         object["local"] = endpoint_value(env, socket.local);
                         object["remote"] = endpoint_value(env, socket.peer);

@@ -76,6 +76,7 @@ void Resources::on_end(napi_async_cleanup_hook_handle, void* self) {
   for (const auto& network : std::exchange(resources->networks_, {})) network->close();
   // After the networks, whose resets may go through them.
   for (const auto& one : std::exchange(resources->switches_, {})) one->close();
+  for (const auto& stack : std::exchange(resources->bsd_stacks_, {})) stack->close();
   const std::vector<LoopWatch*> watches(resources->watches_.begin(), resources->watches_.end());
   for (LoopWatch* watch : watches) watch->close();
   resources->finish_if_done();

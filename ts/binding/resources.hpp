@@ -8,6 +8,7 @@
 #include "host/network.hpp"
 #include "host/poll.hpp"
 #include "host/switching/switch.hpp"
+#include "host/sockets/bsd_stack.hpp"
 #include "node_api.hpp"
 #include "uv.hpp"
 
@@ -59,6 +60,8 @@ class Resources : public std::enable_shared_from_this<Resources> {
   void remove(const std::shared_ptr<host::Network>& network) { networks_.erase(network); }
   void add(std::shared_ptr<host::Switch> one) { switches_.insert(std::move(one)); }
   void remove(const std::shared_ptr<host::Switch>& one) { switches_.erase(one); }
+  void add(std::shared_ptr<host::BsdStack> stack) { bsd_stacks_.insert(std::move(stack)); }
+  void remove(const std::shared_ptr<host::BsdStack>& stack) { bsd_stacks_.erase(stack); }
 
  private:
   friend class LoopWatch;
@@ -67,6 +70,7 @@ class Resources : public std::enable_shared_from_this<Resources> {
 
   std::unordered_set<std::shared_ptr<host::Network>> networks_;
   std::unordered_set<std::shared_ptr<host::Switch>> switches_;
+  std::unordered_set<std::shared_ptr<host::BsdStack>> bsd_stacks_;
   std::unordered_set<LoopWatch*> watches_;
   bool ending_ = false;
   napi_async_cleanup_hook_handle hook_ = nullptr;

@@ -27,6 +27,10 @@ std::optional<Endpoint> to_endpoint(const Napi::CallbackInfo& info, std::size_t 
 /// [address, family (0, 4 or 6), port, scope]
 Napi::Value endpoint_value(Napi::Env env, const Endpoint& endpoint);
 
+/// 'tcp', 'udp', 'icmp'.
+const char* socket_type_name(socket::Type type);
+std::optional<socket::Type> to_socket_type(const Napi::Value& name);
+
 /// The bytes [offset, offset + length) of a Uint8Array; none if that is not a Uint8Array or not so
 /// long. A detached one has length 0. At most kMaxTransfer of them, so that a count fits an int.
 std::optional<std::span<std::uint8_t>> to_bytes(napi_env env, napi_value array, napi_value offset,

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// Our socket options as setsockopt(2) and getsockopt(2) have them.
+#pragma once
+
+#include <cstdint>
+
+#include "host/sockets/bsd_calls.hpp"
+#include "socket/socket.hpp"
+#include "util/result.hpp"
+
+namespace vpollnet::host {
+
+/// A socket as the options need to know it.
+struct BsdDescriptor {
+  const BsdCalls* calls;
+  int fd;
+  int domain;  ///< AF_INET or AF_INET6
+  socket::Type type;
+};
+
+/// As socket::Socket::set_option: ENOPROTOOPT for what this type of socket has not, and for what can
+/// only be read. What is there for both families is set for both on a socket of AF_INET6.
+Errno set_bsd_option(const BsdDescriptor& socket, socket::Option option, std::int64_t value);
+
+/// As socket::Socket::option. SO_SNDBUF and SO_RCVBUF of Linux's sockets come back twice as large as
+/// they were set (socket(7)); here half of that is given, the bytes of data.
+Result<std::int64_t> bsd_option(const BsdDescriptor& socket, socket::Option option);
+
+}  // namespace vpollnet::host

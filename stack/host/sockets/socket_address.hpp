@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Endpoints as the BSD calls take them, and back.
+#pragma once
+
+#include <sys/socket.h>
+
+#include "wire/address.hpp"
+
+namespace vpollnet::host {
+
+/// A sockaddr of either family.
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof(sockaddr_storage);
+
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+/// For a socket of `domain` (AF_INET, AF_INET6): on one of AF_INET6 an IPv4 address is v4-mapped
+/// (RFC 4291 2.5.5.2), and no address is "::", or 0.0.0.0 on one of AF_INET. The scope becomes
+/// sin6_scope_id.
+SocketAddress to_socket_address(const Endpoint& endpoint, int domain);
+
+/// A v4-mapped address becomes IPv4; other families than the two become Family::none.
+Endpoint to_endpoint(const SocketAddress& address);
+
+}  // namespace vpollnet::host

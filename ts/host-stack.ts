@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+//
+// The host kernel's own sockets, with the calls that the sockets of a Stack have.
+
+import { networkInterfaces } from 'node:os';
+import { illegalConstructor, stackClosed } from './errors.js';
+import { ForeignStack } from './foreign-stack.js';
+import { type NativeBsdStack, native } from './native.js';
+import type { AddressInfo } from './stack-info.js';
+
+const illegal = Symbol('only HostStack.open() has this');
+
+/**
+ * The host's kernel as a stack: the same sockets as of a Stack, over the system's calls. `fd` is the
+ * socket's own descriptor. Any number may be open; each has its sockets.
+ */
+export class HostStack extends ForeignStack {
+  /** @internal Use HostStack.open(). */
+  constructor(nativeStack: NativeBsdStack, token: symbol) {
+    if (token !== illegal) throw illegalConstructor('use HostStack.open()');
+    super(nativeStack);
+  }
+
+  static async open(): Promise<HostStack> {
+    return new HostStack(new native.NativeBsdStack(), illegal);
+  }
+
+  /** The host's addresses, of the interfaces that are up. */
+  addresses(): AddressInfo[] {
+    if (this.closed) throw stackClosed('addresses()');
+    return Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) => {
+      const id = this.interfaceId(name) ?? 0;
+      return addresses.map(({ address, cidr }) => {
+        const prefix = Number(cidr?.split('/')[1] ?? 0);
+        return { id, interface: name, address, prefix, state: 'preferred' as const };
+      });
+    });
+  }
+}

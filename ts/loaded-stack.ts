@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+//
+// A stack of a plug-in of the libioth kind.
+
+import { constants, homedir } from 'node:os';
+import { checkArray, checkObject, checkString } from './check.js';
+import { illegalConstructor, invalidValue, NetworkError } from './errors.js';
+import { ForeignStack } from './foreign-stack.js';
+import { type NativeBsdStack, native } from './native.js';
+
+const { EINVAL } = constants.errno;
+
+export interface LoadOptions {
+  /** Virtual network locators, in the order of the stack's interfaces; what they may be is the plug-in's. */
+  links?: readonly string[];
+  /** Handed to the plug-in as it is. */
+  options?: string;
+  /**
+   * SPDX identifiers that are accepted besides the permissive ones, the LGPL's and the MPL's: what a plug-in
+   * under the GPL means for your program is for you to say. 'NOASSERTION' stands for a plug-in that
+   * names no licence.
+   */
+  licenses?: readonly string[];
+}
+
+/**
+ * Under these, a library may be loaded by a program under any licence (the LGPL's as libioth has it): on
+ * terms that loading it meets.
+ */
+const accepted = `0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 CC0-1.0 ISC MIT MIT-0 Unlicense Zlib
+  LGPL-2.0-only LGPL-2.1-only LGPL-3.0-only MPL-2.0`.split(/\s+/);
+
+const illegal = Symbol('only Stack.load() has this');
+
+/** A stack of a plug-in, from Stack.load(). `fd` of its sockets is the plug-in's own descriptor. */
+export class LoadedStack extends ForeignStack {
+  readonly name: string;
+  /** The plug-in's file. */
+  readonly path: string;
+  /** The plug-in's licence, an SPDX expression; '' if it names none. */
+  readonly license: string;
+
+  /** @internal Use Stack.load(). */
+  constructor(name: string, nativeStack: NativeBsdStack, token: symbol) {
+    if (token !== illegal) throw illegalConstructor('use Stack.load()');
+    super(nativeStack);
+    this.name = name;
+    this.path = nativeStack.path ?? '';
+    this.license = nativeStack.license ?? '';
+  }
+
+  /** @internal */
+  static open(name: string, options: LoadOptions): LoadedStack {
+    const { links = [], options: text = '', licenses = [] } = checkObject(options, 'options');
+    const list = (value: unknown, key: string) =>
+      checkArray(value, key).map((one, i) => checkText(one, `${key}[${i}]`));
+    const nativeStack = new native.NativeBsdStack({
+      name: checkString(name, 'name'),
+      // Not HOME of the C library: a worker's environment is its own.
+      home: process.env.HOME || homedir(),
+      links: list(links, 'options.links'),
+      options: checkText(text, 'options.options'),
+      licenses: [...accepted, ...list(licenses, 'options.licenses')],
+    });
+    if (nativeStack.failure !== undefined) {
+      const [errno, syscall, detail] = nativeStack.failure;
+      if (errno === EINVAL && syscall === '') throw invalidValue('name', name, detail);
+      throw new NetworkError(syscall, errno, { detail });
+    }
+    return new LoadedStack(name, nativeStack, illegal);
+  }
+}
+
+/** A string that C can take whole. */
+function checkText(value: unknown, name: string): string {
+  const text = checkString(value, name);
+  if (text.includes('\0')) throw invalidValue(name, value, 'must be without null bytes');
+  return text;
+}
