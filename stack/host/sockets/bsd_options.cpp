@@ -52,6 +52,7 @@ constexpr Row kRows[] = {
     {Option::bind_interface, kAll, SOL_SOCKET, kBindToIfindex},
 };
 
+/// What is no int, or not in all ways.
 constexpr struct {
   Option option;
   std::uint8_t has;
@@ -142,9 +143,6 @@ Result<std::int64_t> bsd_option(const BsdDescriptor& socket, Option option) {
   case Option::listening: return get_int(socket, SOL_SOCKET, SO_ACCEPTCONN);
   case Option::unsent: return ask(socket, SIOCOUTQ);
   case Option::unread: return ask(socket, FIONREAD);
-  case Option::ipv6_only:
-    if (socket.domain != AF_INET6) return std::int64_t{0};
-    return get_int(socket, IPPROTO_IPV6, IPV6_V6ONLY);
   case Option::linger: {
     linger on{};
     socklen_t length = sizeof on;
@@ -152,6 +150,7 @@ Result<std::int64_t> bsd_option(const BsdDescriptor& socket, Option option) {
     if (error != Errno::ok) return error;
     return std::int64_t{on.l_onoff != 0 ? on.l_linger : -1};
   }
+  case Option::ipv6_only: return Errno::no_protocol_option;
   default: break;
   }
   const Row& row = *find_row(option);

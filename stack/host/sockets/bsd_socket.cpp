@@ -320,13 +320,13 @@ Errno BsdSocket::remember(Option option, std::int64_t value) {
 
 Result<std::int64_t> BsdSocket::option(Option option) {
   const std::lock_guard guard(mutex_);
+  if (calls_ != nullptr && option == Option::ipv6_only) return std::int64_t{ipv6_only_};
   if (calls_ != nullptr && !is_made()) return unmade_option(option);
   const auto socket = descriptor(Family::none);
   return socket ? bsd_option(*socket, option) : socket.error();
 }
 
 Result<std::int64_t> BsdSocket::unmade_option(Option option) const {
-  if (option == Option::ipv6_only) return std::int64_t{ipv6_only_};
   const auto trial = make_one(AF_INET);
   if (!trial) return trial.error();
   Errno error = Errno::ok;
