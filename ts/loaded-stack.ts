@@ -27,7 +27,8 @@ export interface LoadOptions {
  * Under these, a library may be loaded by a program under any licence (the LGPL's as libioth has it): on
  * terms that loading it meets.
  */
-const accepted = `0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 CC0-1.0 ISC MIT MIT-0 Unlicense Zlib
+const accepted =
+  `0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 CC0-1.0 ISC MIT MIT-0 Unlicense Zlib
   LGPL-2.0-only LGPL-2.1-only LGPL-3.0-only MPL-2.0`.split(/\s+/);
 
 const illegal = Symbol('only Stack.load() has this');

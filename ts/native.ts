@@ -198,7 +198,9 @@ export interface NativeWatch {
 export interface Native {
   NativeNetwork: new (memoryLimit: number) => NativeNetwork;
   /** Without a request: the host's kernel. */
-  NativeBsdStack: new (request?: NativePluginRequest) => NativeBsdStack;
+  NativeBsdStack: new (
+    request?: NativePluginRequest,
+  ) => NativeBsdStack;
   NativeSocket: new () => NativeSocket;
   /** In seconds, addresses, and frames a second. */
   NativeSwitch: new (

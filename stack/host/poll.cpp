@@ -7,7 +7,8 @@
 namespace vpollnet::host {
 namespace {
 
-/// Our own sockets alone, without a system call. `foreign` tells whether the kernel is to be asked too.
+/// Our own sockets alone, without a system call. `foreign` tells whether the kernel is to be asked
+/// too.
 int look_at_own(std::span<PollEntry> entries, bool& foreign) {
   const Readiness::Lookup lookup;
   int ready = 0;

@@ -78,9 +78,9 @@ class Readiness final : public Wakeable, public std::enable_shared_from_this<Rea
   /// Closes the descriptor, shows kInvalid, wakes who waits. Idempotent.
   void close();
 
-  /// For a socket that is the kernel's: its descriptor shows its events itself, and this object knows the
-  /// number alone, so that whoever polls it hears of release(). Instead of set() and fd(), and
-  /// without the pump's lock, as the rest.
+  /// For a socket that is the kernel's: its descriptor shows its events itself, and this object
+  /// knows the number alone, so that whoever polls it hears of release(). Instead of set() and
+  /// fd(), and without the pump's lock, as the rest.
   void adopt(int fd);
   /// True for an adopted descriptor: the kernel is to be asked.
   bool shows_itself() const { return adopted_.load(std::memory_order_relaxed); }
@@ -114,7 +114,7 @@ class Readiness final : public Wakeable, public std::enable_shared_from_this<Rea
   std::atomic<std::uint32_t> mask_;
   std::atomic<int> fd_{kNoFd};  ///< written under the table's lock
   std::atomic<bool> adopted_{false};
-  bool exact_ = true;           ///< the back end can take back each event; under the table's lock
+  bool exact_ = true;  ///< the back end can take back each event; under the table's lock
   std::atomic<bool> waited_for_{false};
   std::mutex waiters_mutex_;
   Waiter* waiters_ = nullptr;

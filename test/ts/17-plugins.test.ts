@@ -16,8 +16,23 @@ import {
   type TcpSocket,
   UdpSocket,
 } from 'vpollnet';
-import { everyCall, hasCompiler, logOf, makePlugin, type PluginSource, useHome } from './plugins.js';
-import { freshCable, openDescriptors, openStack, root, runProgram, untyped, waitFor } from './support.js';
+import {
+  everyCall,
+  hasCompiler,
+  logOf,
+  makePlugin,
+  type PluginSource,
+  useHome,
+} from './plugins.js';
+import {
+  freshCable,
+  openDescriptors,
+  openStack,
+  root,
+  runProgram,
+  untyped,
+  waitFor,
+} from './support.js';
 
 const home = useHome();
 const compiler = hasCompiler();
@@ -110,7 +125,11 @@ describe.skipIf(!compiler)('a plug-in', () => {
   });
 
   test('gets locators and options', async () => {
-    const { log } = await loadNew('told', {}, { links: ['vde:///a', 'tap://b'], options: 'number=9' });
+    const { log } = await loadNew(
+      'told',
+      {},
+      { links: ['vde:///a', 'tap://b'], options: 'number=9' },
+    );
     expect(logOf(log)).toEqual(['newstack 1', 'vde:///a 0', 'tap://b 1']);
   });
 });
@@ -165,7 +184,9 @@ describe.skipIf(!compiler)('a call that is missing falls back:', () => {
     expect(() => socket.listen()).toThrow(expect.objectContaining({ code: 'ENOSYS' }));
     expect(() => socket.send('x')).toThrow(expect.objectContaining({ code: 'ENOSYS' }));
     expect(() => socket.read()).toThrow(expect.objectContaining({ code: 'ENOSYS' }));
-    expect(() => socket.setOption('noDelay', true)).toThrow(expect.objectContaining({ code: 'ENOSYS' }));
+    expect(() => socket.setOption('noDelay', true)).toThrow(
+      expect.objectContaining({ code: 'ENOSYS' }),
+    );
     expect(() => socket.shutdown('both')).toThrow(expect.objectContaining({ code: 'ENOSYS' }));
     expect(socket.localAddress).toBeNull();
   });
@@ -251,7 +272,9 @@ describe.skipIf(!compiler)('the end of a stack', () => {
     expect(openDescriptors()).toBe(before);
     expect(logOf(log).filter((line) => line.startsWith('delstack'))).toEqual(['delstack 4']);
     expect(logOf(log).at(-1)).toBe('delstack 4');
-    expect(() => stack.socket('udp')).toThrow(expect.objectContaining({ code: 'ERR_STACK_CLOSED' }));
+    expect(() => stack.socket('udp')).toThrow(
+      expect.objectContaining({ code: 'ERR_STACK_CLOSED' }),
+    );
     expect(() => socket.send('x')).toThrow(expect.objectContaining({ code: 'EBADF' }));
   });
 
@@ -292,7 +315,9 @@ describe.skipIf(!compiler)('licences', () => {
     makePlugin(home, 'copyleft', { license });
     const error = await failure('copyleft');
     expect(error).toMatchObject({ code: 'EPERM', syscall: 'load' });
-    expect(error.message).toMatch(`is under '${license}', which is not accepted; to load it all the`);
+    expect(error.message).toMatch(
+      `is under '${license}', which is not accepted; to load it all the`,
+    );
     expect((await load('copyleft', { licenses: [id] })).license).toBe(license);
   });
 
@@ -301,15 +326,20 @@ describe.skipIf(!compiler)('licences', () => {
     expect((await failure('copyleft', { licenses: ['GPL-2.0-or-later'] })).code).toBe('EPERM');
   });
 
-  test.each([['free for all'], ['MIT AND'], ['(MIT'], ['MIT)'], ['AND'], ['MIT OR OR MIT'], ['a/b']])(
-    '%j is none',
-    async (license) => {
-      makePlugin(home, 'nonsense', { license });
-      const error = await failure('nonsense', { licenses: [license] });
-      expect(error.code).toBe('EPERM');
-      expect(error.message).toContain(`a licence that is no SPDX expression: '${license}'`);
-    },
-  );
+  test.each([
+    ['free for all'],
+    ['MIT AND'],
+    ['(MIT'],
+    ['MIT)'],
+    ['AND'],
+    ['MIT OR OR MIT'],
+    ['a/b'],
+  ])('%j is none', async (license) => {
+    makePlugin(home, 'nonsense', { license });
+    const error = await failure('nonsense', { licenses: [license] });
+    expect(error.code).toBe('EPERM');
+    expect(error.message).toContain(`a licence that is no SPDX expression: '${license}'`);
+  });
 
   test('a plug-in without one must be asked for', async () => {
     const path = makePlugin(home, 'silent', { license: null });

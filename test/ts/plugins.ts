@@ -9,8 +9,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { root } from './support.js';
 
-export const everyCall = `socket close bind connect listen accept getsockname getpeername setsockopt getsockopt
-  shutdown ioctl fcntl read readv recv recvfrom recvmsg write writev send sendto sendmsg`.split(/\s+/);
+export const everyCall =
+  `socket close bind connect listen accept getsockname getpeername setsockopt getsockopt
+  shutdown ioctl fcntl read readv recv recvfrom recvmsg write writev send sendto sendmsg`.split(
+    /\s+/,
+  );
 
 export interface PluginSource {
   /** What it says of its licence; null: nothing. */
@@ -50,7 +53,11 @@ export function hasCompiler(): boolean {
 }
 
 /** Compiles a plug-in into the home folder; its path. */
-export function makePlugin(home: { path: string }, name: string, plugin: PluginSource = {}): string {
+export function makePlugin(
+  home: { path: string },
+  name: string,
+  plugin: PluginSource = {},
+): string {
   const { license = 'SPDX-License-Identifier: MIT', calls = everyCall, flags = [] } = plugin;
   const { reentrant = true, source = 'ioth_kernel.c' } = plugin;
   const path = join(home.path, '.ioth', `ioth_${name}${reentrant ? '-r' : ''}.so`);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One host::BsdStack as a JS object: the host's kernel, or a plug-in. ts/foreign-stack.ts checks the
-// arguments, this carries them over.
+// One host::BsdStack as a JS object: the host's kernel, or a plug-in. ts/foreign-stack.ts checks
+// the arguments, this carries them over.
 #pragma once
 
 #include <memory>

@@ -25,8 +25,8 @@ class BsdCalls {
   /// The C library's.
   static const BsdCalls& kernel();
 
-  /// `stack` is what getstackdata() gives during the calls. `error` gives the place of errno, which a
-  /// library in a namespace of its own has for itself. `serial`: one call at a time.
+  /// `stack` is what getstackdata() gives during the calls. `error` gives the place of errno, which
+  /// a library in a namespace of its own has for itself. `serial`: one call at a time.
   BsdCalls(const ioth_functions& functions, void* stack, int* (*error)(), bool serial)
       : f_(functions), stack_(stack), error_(error), serial_(serial) {}
   BsdCalls(const BsdCalls&) = delete;

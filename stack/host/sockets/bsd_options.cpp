@@ -62,9 +62,7 @@ constexpr struct {
     {Option::unread, kAll},
 };
 
-std::uint8_t bit(Type type) {
-  return type == Type::tcp ? kTcp : type == Type::udp ? kUdp : kPing;
-}
+std::uint8_t bit(Type type) { return type == Type::tcp ? kTcp : type == Type::udp ? kUdp : kPing; }
 
 const Row* find_row(Option option) {
   for (const Row& row : kRows) {
@@ -155,8 +153,7 @@ Result<std::int64_t> bsd_option(const BsdDescriptor& socket, Option option) {
   }
   const Row& row = *find_row(option);
   const bool ipv6 = row.level6 != 0 && socket.domain == AF_INET6;
-  const auto value =
-      get_int(socket, ipv6 ? row.level6 : row.level, ipv6 ? row.name6 : row.name);
+  const auto value = get_int(socket, ipv6 ? row.level6 : row.level, ipv6 ? row.name6 : row.name);
   if (!value) return value;
   if (option == Option::dont_fragment) return std::int64_t{*value == IP_PMTUDISC_DO};
   const bool buffer = option == Option::send_buffer || option == Option::receive_buffer;

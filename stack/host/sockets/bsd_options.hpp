@@ -18,13 +18,14 @@ struct BsdDescriptor {
   socket::Type type;
 };
 
-/// As socket::Socket::set_option: ENOPROTOOPT for what this type of socket has not, and for what can
-/// only be read. What is there for both families is set for both on a socket of AF_INET6.
+/// As socket::Socket::set_option: ENOPROTOOPT for what this type of socket has not, and for what
+/// can only be read. What is there for both families is set for both on a socket of AF_INET6.
 Errno set_bsd_option(const BsdDescriptor& socket, socket::Option option, std::int64_t value);
 
-/// As socket::Socket::option, but for ipv6_only, which Linux shows as set on a socket that is bound to
-/// an IPv6 address: what was set is for the caller to know. SO_SNDBUF and SO_RCVBUF of Linux's sockets come back twice as large as
-/// they were set (socket(7)); here half of that is given, the bytes of data.
+/// As socket::Socket::option, but for ipv6_only, which Linux shows as set on a socket that is bound
+/// to an IPv6 address: what was set is for the caller to know. SO_SNDBUF and SO_RCVBUF of Linux's
+/// sockets come back twice as large as they were set (socket(7)); here half of that is given, the
+/// bytes of data.
 Result<std::int64_t> bsd_option(const BsdDescriptor& socket, socket::Option option);
 
 }  // namespace vpollnet::host

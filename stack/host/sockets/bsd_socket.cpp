@@ -22,6 +22,8 @@ using socket::Type;
 
 constexpr int kTransfer = MSG_DONTWAIT | MSG_NOSIGNAL;
 
+constexpr std::size_t kLongestDatagram = 65535;
+
 /// As socket::Socket has it before the first call.
 std::uint32_t unmade_readiness(Type type) {
   return type == Type::tcp ? std::uint32_t{socket::kOut | socket::kHup} : socket::kOut;
@@ -87,7 +89,7 @@ Errno BsdSocket::make(Family family) {
 }
 
 void BsdSocket::adopt(int fd, int domain) {
-  struct stat status{};
+  struct stat status {};
   if (::fstat(fd, &status) == 0) file_ = {status.st_dev, status.st_ino};
   domain_ = domain;
   readiness_->adopt(fd);
@@ -158,7 +160,7 @@ void BsdSocket::close_locked(bool with_reset) {
   const int fd = readiness_->release();
   if (fd < 0) return;
   // A number that somebody else has closed may be a file of his by now.
-  struct stat status{};
+  struct stat status {};
   if (::fstat(fd, &status) != 0) return;
   if (file_ != std::pair<std::uint64_t, std::uint64_t>(status.st_dev, status.st_ino)) return;
   if (type_ == Type::tcp && (with_reset || lingers_)) {
@@ -267,10 +269,9 @@ std::string BsdSocket::state() {
 
 std::string BsdSocket::tcp_state() {
   // By TCP_ESTABLISHED and its kin of <netinet/tcp.h>, which count from 1.
-  static constexpr const char* kNames[] = {"ESTABLISHED", "SYN-SENT",   "SYN-RECEIVED",
-                                           "FIN-WAIT-1",  "FIN-WAIT-2", "TIME-WAIT",
-                                           "CLOSED",      "CLOSE-WAIT", "LAST-ACK",
-                                           "LISTEN",      "CLOSING"};
+  static constexpr const char* kNames[] = {"ESTABLISHED", "SYN-SENT",  "SYN-RECEIVED", "FIN-WAIT-1",
+                                           "FIN-WAIT-2",  "TIME-WAIT", "CLOSED",       "CLOSE-WAIT",
+                                           "LAST-ACK",    "LISTEN",    "CLOSING"};
   const int fd = is_made() ? readiness_->known_fd() : -1;
   if (fd < 0) return "CLOSED";
   tcp_info info{};
@@ -283,8 +284,7 @@ std::string BsdSocket::tcp_state() {
   const auto listening = bsd_option({calls_.get(), fd, domain_, type_}, Option::listening);
   if (listening && *listening != 0) return "LISTEN";
   SocketAddress address;
-  const bool connected =
-      calls_->getpeername(fd, address.get(), &address.length) == Errno::ok;
+  const bool connected = calls_->getpeername(fd, address.get(), &address.length) == Errno::ok;
   return connected ? "ESTABLISHED" : "CLOSED";
 }
 
@@ -373,8 +373,8 @@ Result<std::size_t> BsdSocket::send_message(const BsdDescriptor& socket,
   return calls_->sendto(socket.fd, data, how, address.get(), address.length);
 }
 
-/// A ping socket of Linux sends a whole echo request, but for the identifier and the checksum, and gives
-/// whole replies (icmp(7)).
+/// A ping socket of Linux sends a whole echo request, but for the identifier and the checksum, and
+/// gives whole replies (icmp(7)).
 Result<std::size_t> BsdSocket::send_echo(const BsdDescriptor& socket,
                                          std::span<const std::uint8_t> data, const Endpoint* to) {
   const bool v4 = domain_ == AF_INET;
@@ -383,8 +383,7 @@ Result<std::size_t> BsdSocket::send_echo(const BsdDescriptor& socket,
   header[6] = static_cast<std::uint8_t>(next_sequence_ >> 8);
   header[7] = static_cast<std::uint8_t>(next_sequence_);
   next_sequence_++;
-  iovec pieces[] = {{header, sizeof header},
-                    {const_cast<std::uint8_t*>(data.data()), data.size()}};
+  iovec pieces[] = {{header, sizeof header}, {const_cast<std::uint8_t*>(data.data()), data.size()}};
   SocketAddress address;
   msghdr message{};
   if (to != nullptr) {
@@ -409,8 +408,9 @@ Result<socket::Received> BsdSocket::receive(std::span<std::uint8_t> buffer, std:
     return receive_message(*socket, buffer, kTransfer | MSG_TRUNC | peek);
   }
   const int urgent = (flags & socket::kOutOfBand) != 0 ? MSG_OOB : 0;
-  const auto got = (peek | urgent) == 0 ? calls_->read(socket->fd, buffer)
-                                        : calls_->recv(socket->fd, buffer, kTransfer | peek | urgent);
+  const auto got = (peek | urgent) == 0
+                       ? calls_->read(socket->fd, buffer)
+                       : calls_->recv(socket->fd, buffer, kTransfer | peek | urgent);
   if (!got) return got.error();
   return socket::Received{*got, *got, {}};
 }
@@ -424,8 +424,11 @@ Result<socket::Received> BsdSocket::receive_message(const BsdDescriptor& socket,
     if (!got) return got.error();
     return socket::Received{std::min(*got, buffer.size()), *got, to_endpoint(from)};
   }
+  // Linux counts only what it has copied of an echo, MSG_TRUNC or not: it gets room for all.
+  const auto rest = std::make_unique_for_overwrite<std::uint8_t[]>(kLongestDatagram);
   std::uint8_t header[wire::kIcmpHeader];
-  iovec pieces[] = {{header, sizeof header}, {buffer.data(), buffer.size()}};
+  iovec pieces[] = {
+      {header, sizeof header}, {buffer.data(), buffer.size()}, {rest.get(), kLongestDatagram}};
   msghdr message{};
   message.msg_name = from.get();
   message.msg_namelen = from.length;

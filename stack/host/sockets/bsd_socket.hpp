@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // A SocketHandle over BSD calls: of the host's kernel, or of a plug-in.
 //
-// Family. A socket of ours takes both families; BSD's has one from the start. On the host's kernel a tcp
-// or udp socket is one of AF_INET6 that takes IPv4 as v4-mapped addresses (RFC 4291 2.5.5.2), whose
-// text form is never shown; where the host has no IPv6, one of AF_INET. On a plug-in, which may not know
-// mapped addresses, and for icmp, whose protocol depends on the family, the descriptor is made when
-// the family is known: by bind, connect or sendto with an address. Read before, `fd` makes one of
-// AF_INET6 (icmp: of AF_INET). Options set before are tried on a socket that is made for it, and kept.
+// Family. A socket of ours takes both families; BSD's has one from the start. On the host's kernel
+// a tcp or udp socket is one of AF_INET6 that takes IPv4 as v4-mapped addresses (RFC 4291 2.5.5.2),
+// whose text form is never shown; where the host has no IPv6, one of AF_INET. On a plug-in, which
+// may not know mapped addresses, and for icmp, whose protocol depends on the family, the descriptor
+// is made when the family is known: by bind, connect or sendto with an address. Read before, `fd`
+// makes one of AF_INET6 (icmp: of AF_INET). Options set before are tried on a socket that is made
+// for it, and kept.
 #pragma once
 
 #include <memory>
@@ -54,8 +55,8 @@ class BsdSocket final : public SocketHandle {
   void close() override;
   bool closed() const override;
   std::uint32_t readiness() const override;
-  /// The socket's own descriptor. Closed by somebody else, and its number in use for another socket of
-  /// this process: EBADF.
+  /// The socket's own descriptor. Closed by somebody else, and its number in use for another socket
+  /// of this process: EBADF.
   Result<int> fd() override;
 
   /// Closes, with a reset to the peer.
@@ -82,9 +83,9 @@ class BsdSocket final : public SocketHandle {
   const std::shared_ptr<BsdStack> stack_;
   const socket::Type type_;
   const std::shared_ptr<Readiness> readiness_;  ///< knows the descriptor, which shows itself
-  mutable std::mutex mutex_;                    ///< over every call, so that close() comes between two
-  std::shared_ptr<const BsdCalls> calls_;       ///< null once closed
-  int domain_ = 0;                              ///< AF_INET or AF_INET6; 0: not made yet
+  mutable std::mutex mutex_;               ///< over every call, so that close() comes between two
+  std::shared_ptr<const BsdCalls> calls_;  ///< null once closed
+  int domain_ = 0;                         ///< AF_INET or AF_INET6; 0: not made yet
   std::pair<std::uint64_t, std::uint64_t> file_{};  ///< device and inode of the descriptor
   bool ipv6_only_ = false;
   bool lingers_ = false;  ///< SO_LINGER above 0: close(2) would wait

@@ -36,7 +36,8 @@ class BsdStack : public std::enable_shared_from_this<BsdStack> {
   const std::string& plugin_path() const { return path_; }
   const std::string& plugin_licence() const { return licence_; }
 
-  /// Closes every socket (connections are reset) and the stack. Idempotent. The error is delstack's.
+  /// Closes every socket (connections are reset) and the stack. Idempotent. The error is
+  /// delstack's.
   Errno close();
 
   /// For the sockets: false if the stack is closed, and the socket is to be too.

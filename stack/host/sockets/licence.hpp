@@ -15,8 +15,8 @@ enum class LicenceCheck {
 };
 
 /// Whether `expression` can be met with the licences of `accepted`: of "A OR B" one is enough, of
-/// "A AND B" both are needed, and "A WITH B" needs A, or that very text. "A-or-later" (and "A+") is met by
-/// "A-only", which it includes; not the other way round. Case does not matter.
+/// "A AND B" both are needed, and "A WITH B" needs A, or that very text. "A-or-later" (and "A+") is
+/// met by "A-only", which it includes; not the other way round. Case does not matter.
 LicenceCheck check_licence(std::string_view expression, std::span<const std::string> accepted);
 
 /// Without "SPDX-License-Identifier:" in front and spaces around.

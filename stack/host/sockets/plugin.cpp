@@ -32,7 +32,8 @@ bool is_name(const std::string& name) {
 /// /usr/lib/x86_64-linux-gnu.
 std::string library_folder() {
   Dl_info info{};
-  if (dladdr(reinterpret_cast<void*>(&::getpid), &info) == 0 || info.dli_fname == nullptr) return "";
+  if (dladdr(reinterpret_cast<void*>(&::getpid), &info) == 0 || info.dli_fname == nullptr)
+    return "";
   const std::string path = info.dli_fname;
   const std::size_t end = path.rfind('/');
   return end == std::string::npos ? "" : path.substr(0, end);
@@ -104,7 +105,7 @@ Failure Plugin::open(const PluginRequest& request) {
     for (const bool reentrant : {true, false}) {
       const std::string path = folder + "/ioth_" + request.name + (reentrant ? "-r.so" : ".so");
       looked_at += (looked_at.empty() ? "" : ", ") + path;
-      struct stat status{};
+      struct stat status {};
       if (::stat(path.c_str(), &status) != 0) {
         if (errno != ENOENT) looked_at += std::string(" (") + std::strerror(errno) + ")";
         continue;
@@ -154,7 +155,7 @@ Failure Plugin::check_licence_of(const PluginRequest& request) {
 
 Failure Plugin::new_stack(const PluginRequest& request) {
   functions_.getstackdata = BsdCalls::current_stack;
-#define VPOLLNET_TAKE(name) \
+#define VPOLLNET_TAKE(name)                                                                        \
   functions_.name = reinterpret_cast<decltype(functions_.name)>(symbol(#name))
   VPOLLNET_TAKE(newstack);
   VPOLLNET_TAKE(delstack);

@@ -20,8 +20,8 @@ struct PluginRequest {
   std::vector<std::string> licences;
 };
 
-/// One stack, with the library that it is from. Calls into it may be made as long as the object lives
-/// and end() was not called.
+/// One stack, with the library that it is from. Calls into it may be made as long as the object
+/// lives and end() was not called.
 class Plugin {
  public:
   /// ENOENT: not found, with the paths that were looked at. ENOEXEC: dlopen(3) refused. EPERM: its
@@ -37,8 +37,8 @@ class Plugin {
   /// The licence expression; empty if the plug-in names none.
   const std::string& licence() const { return licence_; }
 
-  /// delstack, then dlclose. Idempotent. On failure of delstack the library stays loaded, as parts of
-  /// it may still run.
+  /// delstack, then dlclose. Idempotent. On failure of delstack the library stays loaded, as parts
+  /// of it may still run.
   Errno end();
 
  private:

@@ -20,7 +20,8 @@ SocketAddress to_socket_address(const Endpoint& endpoint, int domain) {
     sockaddr_in in{};
     in.sin_family = AF_INET;
     in.sin_port = htons(endpoint.port);
-    if (endpoint.address.is_v4()) std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::uint8_t*>(&in.sin_addr));
+    if (endpoint.address.is_v4())
+      std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::uint8_t*>(&in.sin_addr));
     std::memcpy(&result.storage, &in, sizeof in);
     result.length = sizeof in;
     return result;
@@ -53,8 +54,8 @@ Endpoint to_endpoint(const SocketAddress& address) {
     std::memcpy(&in6, &address.storage, sizeof in6);
     const std::uint8_t* bytes = in6.sin6_addr.s6_addr;
     const bool mapped = std::equal(std::begin(kMapped), std::end(kMapped), bytes);
-    endpoint.address =
-        mapped ? IpAddress::from_bytes({bytes + sizeof kMapped, 4}) : IpAddress::from_bytes({bytes, 16});
+    endpoint.address = mapped ? IpAddress::from_bytes({bytes + sizeof kMapped, 4})
+                              : IpAddress::from_bytes({bytes, 16});
     endpoint.port = ntohs(in6.sin6_port);
     endpoint.scope = in6.sin6_scope_id;
   }
