@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// The example that the README shows. examples/terminal.ts has a file of its own.
+// The examples; examples/terminal.ts has a file of its own.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { root, runProgram } from './support.js';
 
 test('quickstart: what is piped in arrives at the other host, and the end of stdin ends it', async () => {
@@ -20,4 +23,33 @@ test('the README shows quickstart.ts as it is', () => {
   expect(readFileSync(join(root, 'README.md'), 'utf8')).toContain(
     `\`\`\`ts\n${code.join('\n\n')}\n\`\`\``,
   );
+});
+
+test('relay: the host and a stack in one poll loop, both directions, to the end', async () => {
+  const child = spawn(process.execPath, [join(root, 'dist/examples/relay.js'), '0']);
+  onTestFinished(() => {
+    child.kill();
+  });
+  const [line] = await once(child.stdout.setEncoding('utf8'), 'data');
+  const [, port] = /^127\.0\.0\.1:(\d+) is relayed to 10\.0\.0\.2:7\n$/.exec(line) ?? [];
+  const data = Buffer.alloc(1 << 20).map((_, i) => (i * 2654435761) >>> 24);
+  const talk = async () => {
+    const client = connect({ port: Number(port), host: '127.0.0.1', allowHalfOpen: true });
+    client.end(data);
+    const parts: Buffer[] = [];
+    for await (const part of client) parts.push(part);
+    return Buffer.concat(parts).equals(data);
+  };
+  expect(await Promise.all([talk(), talk(), talk()])).toEqual([true, true, true]);
+  const impatient = connect({ port: Number(port), host: '127.0.0.1' });
+  await once(impatient, 'connect');
+  impatient.write(data);
+  impatient.resetAndDestroy();
+  expect(await talk()).toBe(true);
+  expect(child.exitCode).toBeNull();
+});
+
+test('relay.ts is as short as it should be', () => {
+  const source = readFileSync(join(root, 'examples/relay.ts'), 'utf8');
+  expect(source.split('\n').length - 1).toBeLessThan(60);
 });
