@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Debian's libvdestack as a plug-in of the libioth kind: the kernel's stack, in a namespace of its own, on a
- * VDE network. One locator. The options are commands for vde_stackcmd(3), such as
+ * Debian's libvdestack as a plug-in of the libioth kind: the kernel's stack, in a namespace of its
+ * own, on a VDE network. One locator. The options are commands for vde_stackcmd(3), such as
  * "/bin/ip link set vde0 up;/bin/ip addr add 10.0.0.1/24 dev vde0".
  */
 #include <errno.h>
@@ -13,9 +13,9 @@
 
 #include "ioth.h"
 
-const char *ioth_vdestack_license = "SPDX-License-Identifier: MIT AND LGPL-2.1-or-later";
+const char* ioth_vdestack_license = "SPDX-License-Identifier: MIT AND LGPL-2.1-or-later";
 
-static void *(*getstackdata)(void);
+static void* (*getstackdata)(void);
 /* vde_msocket asks the stack's process and reads its answer: one at a time. */
 static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
 
@@ -26,11 +26,11 @@ int ioth_vdestack_socket(int domain, int type, int protocol) {
   return fd;
 }
 
-void *ioth_vdestack_newstack(const char *vnlv[], const char *options, struct ioth_functions *f) {
+void* ioth_vdestack_newstack(const char* vnlv[], const char* options, struct ioth_functions* f) {
   if (vnlv[0] == NULL || vnlv[1] != NULL) return errno = EINVAL, NULL;
-  struct vdestack *stack = vde_addstack((char *)vnlv[0], NULL);
+  struct vdestack* stack = vde_addstack((char*)vnlv[0], NULL);
   if (stack == NULL) return NULL;
-  if (options[0] != '\0' && vde_stackcmd(stack, (char *)options) != 0) {
+  if (options[0] != '\0' && vde_stackcmd(stack, (char*)options) != 0) {
     vde_delstack(stack);
     return errno = EIO, NULL;
   }
@@ -61,7 +61,7 @@ void *ioth_vdestack_newstack(const char *vnlv[], const char *options, struct iot
   return stack;
 }
 
-int ioth_vdestack_delstack(void *stack) {
+int ioth_vdestack_delstack(void* stack) {
   vde_delstack(stack);
   return 0;
 }

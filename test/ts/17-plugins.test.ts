@@ -3,7 +3,8 @@
 // Stack.load(): plug-ins of the libioth kind. Those here are test/plugins/ioth_kernel.c, over the kernel's
 // sockets, compiled in as many ways as a plug-in can be right or wrong.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
@@ -122,6 +123,21 @@ describe.skipIf(!compiler)('a plug-in', () => {
     const { client } = connect(stack);
     expect(client.read()).toBeNull();
     expect(stack.socket('udp').bind().recvFrom(Buffer.alloc(1))).toBeNull();
+  });
+
+  test('can be as short as docs/stacks.md shows it', async () => {
+    const text = readFileSync(join(root, 'docs/stacks.md'), 'utf8');
+    const [, code = ''] = /( {4}#include <unistd.h>\n[\s\S]*?)\n\n`cc/.exec(text) ?? [];
+    const source = join(home.path, 'mine.c');
+    writeFileSync(source, code);
+    const path = join(home.path, '.ioth/ioth_mine-r.so');
+    const folder = join(root, 'stack/host/sockets');
+    execFileSync('cc', ['-shared', '-fPIC', `-I${folder}`, '-o', path, source]);
+    const stack = await load('mine');
+    const to = stack.socket('udp').bind({ host: '127.0.0.1', port: 50_123 });
+    stack.socket('udp').sendTo('hello', { host: '127.0.0.1', port: 50_123 });
+    waitFor(to, POLLIN);
+    expect(to.recvFrom(Buffer.alloc(9))).toMatchObject({ size: 5, address: '127.0.0.1' });
   });
 
   test('gets locators and options', async () => {
