@@ -7,8 +7,8 @@
 
 #include "host/network.hpp"
 #include "host/poll.hpp"
-#include "host/switching/switch.hpp"
 #include "host/sockets/bsd_stack.hpp"
+#include "host/switching/switch.hpp"
 #include "node_api.hpp"
 #include "uv.hpp"
 
