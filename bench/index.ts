@@ -11,11 +11,12 @@ import type { Row } from './measure.js';
 import { buildPrograms } from './native.js';
 import { switchObstacle, switchRows } from './switch.js';
 import { tapObstacle, tapRows } from './tap.js';
+import { vdeObstacle, vdeRows } from './vde.js';
 import { vpollRows } from './vpoll.js';
 
 const usage = `Usage: npm run bench [-- [--json] [GROUP...]]
 
-Measures groups of figures: vpoll, kernel, cable, switch, idle, tap (default: all). About two minutes, and two more
+Measures groups of figures: vpoll, kernel, cable, switch, idle, tap, vde (default: all). About two minutes, and two more
 for kernel, which boots an emulated machine.
 
   --json   one JSON object a line: name, value, unit, against, against_value, ratio
@@ -29,6 +30,7 @@ const groups: Record<string, () => AsyncGenerator<Row>> = {
   switch: switchRows,
   idle: idleRows,
   tap: tapRows,
+  vde: vdeRows,
 };
 
 /** Why a group cannot be measured here; null if it can. */
@@ -38,6 +40,7 @@ const obstacles: Record<string, () => string | null> = {
     return why === null ? null : `this machine lets us make no TAP in a namespace: ${why}`;
   },
   kernel: kernelObstacle,
+  vde: vdeObstacle,
   switch: () => {
     const why = switchObstacle();
     return why === null ? null : `this machine lets us make no bridge in a namespace: ${why}`;

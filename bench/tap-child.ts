@@ -5,80 +5,34 @@
 //   this namespace: tap0 10.9.0.1 ── stack 10.9.0.2       veth0 10.8.0.1 ── veth1 10.8.0.2 of a second one
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { POLLIN, POLLOUT, poll, Stack, type TcpSocket, WOULD_BLOCK } from 'vpollnet';
+import { POLLIN, poll, Stack, WOULD_BLOCK } from 'vpollnet';
 import { compare, gigabits, type Row, secondsSince } from './measure.js';
 import { capture, program } from './native.js';
+import { serve as servePeer, stop } from './peer.js';
+import { connect, drain, sendBulk } from './streams.js';
 
 const bulkBytes = 1024 * 1024 * 1024;
 const roundTrips = 10_000;
-const chunk = Buffer.alloc(64 * 1024, 1);
 const kernel = 'kernel to kernel over veth';
 const peer = program('peer');
 
 const ip = (...args: string[]) =>
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] });
 
-async function serve(
-  mode: string,
-  address: string,
-  port: number,
-  inside?: number,
-): Promise<ChildProcess> {
-  const args = [mode, address, String(port), String(bulkBytes)];
-  const command =
-    inside === undefined ? [peer, ...args] : ['nsenter', '-t', String(inside), '-n', peer, ...args];
-  const child = spawn(command[0] as string, command.slice(1), {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  await once(child.stdout as NodeJS.ReadableStream, 'data');
-  return child;
-}
+const serve = (mode: string, address: string, port: number, inside?: number) =>
+  servePeer(mode, address, port, bulkBytes, inside);
 
-async function stop(child: ChildProcess): Promise<void> {
-  const exit = once(child, 'exit');
-  child.stdin?.end();
-  await exit;
-}
-
-function connect(stack: Stack, port: number): TcpSocket {
-  const socket = stack.socket('tcp');
-  socket.connect({ host: '10.9.0.1', port });
-  poll([{ fd: socket.fd, events: POLLOUT }], 5000);
-  if (socket.error !== null) throw socket.error;
-  socket.setOption('noDelay', true);
-  return socket;
-}
+const host = '10.9.0.1';
 
 function send(stack: Stack): number {
-  const socket = connect(stack, 1);
-  const begin = process.hrtime.bigint();
-  const writable = [{ fd: socket.fd, events: POLLOUT }];
-  for (let sent = 0; sent < bulkBytes; ) {
-    const taken = socket.send(chunk, 0, Math.min(chunk.length, bulkBytes - sent));
-    if (taken === WOULD_BLOCK) poll(writable, 5000);
-    else sent += taken;
-  }
-  socket.shutdown('write');
-  drain(socket);
-  const seconds = secondsSince(begin);
+  const socket = connect(stack, host, 1);
+  const seconds = sendBulk(socket, bulkBytes);
   socket.close();
   return gigabits(bulkBytes, seconds);
 }
 
-function drain(socket: TcpSocket): number {
-  const buffer = Buffer.allocUnsafe(128 * 1024);
-  const readable = [{ fd: socket.fd, events: POLLIN }];
-  for (let received = 0; ; ) {
-    const got = socket.recv(buffer);
-    if (got === 0) return received;
-    if (got === WOULD_BLOCK) poll(readable, 5000);
-    else received += got;
-  }
-}
-
 function receive(stack: Stack): number {
-  const socket = connect(stack, 2);
+  const socket = connect(stack, host, 2);
   const begin = process.hrtime.bigint();
   const received = drain(socket);
   const seconds = secondsSince(begin);
@@ -87,7 +41,7 @@ function receive(stack: Stack): number {
 }
 
 function roundTrip(stack: Stack): number {
-  const socket = connect(stack, 3);
+  const socket = connect(stack, host, 3);
   const byte = Buffer.alloc(1);
   const readable = [{ fd: socket.fd, events: POLLIN }];
   const begin = process.hrtime.bigint();
