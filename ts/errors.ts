@@ -37,6 +37,7 @@ const advice: Record<string, string> = {
   'select EINTR':
     'a signal came; let the event loop turn so that its handler runs, then select again',
   'read EBADFD': 'the device was deleted',
+  'read ENETDOWN': 'the interface went down, or away',
   'read ECONNRESET': 'the other end of the link went away',
   'addRoute ENETUNREACH': 'the gateway is on no network of the stack',
   'addRoute EEXIST': 'the stack has that route',

@@ -18,7 +18,8 @@ import type { NativeLink } from './native.js';
 export interface LinkOptions {
   /**
    * `cable:NAME`: in memory; all stacks of the process (worker threads too) that name the same cable are
-   * on it. `tap://NAME`, `tun://NAME`: a device of Linux. `vde://PATH` and every other locator of
+   * on it. `tap://NAME`, `tun://NAME`: a device of Linux. `packet://NAME`: beside the kernel on an interface
+   * of Linux. `vde://PATH` and every other locator of
    * libvdeplug; `vdeplug:LOCATOR` for one whose scheme means something else here. docs/links.md has more of each.
    */
   url: string;

@@ -10,6 +10,7 @@
 #include "host/links/cable.hpp"
 #include "host/links/device_link.hpp"
 #include "host/links/link_url.hpp"
+#include "host/links/packet_socket.hpp"
 #include "host/links/tap.hpp"
 #include "host/links/vdeplug.hpp"
 #include "host/random.hpp"
@@ -49,6 +50,14 @@ Failure plan_tun(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
   return open_tap(url, Tap::Mode::ip, spec.offloads, plan);
 }
 
+Failure plan_packet(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
+  const auto open = [name = url.place(), mac = plan.mac,
+                     offloads = spec.offloads](Failure& failure) -> std::unique_ptr<Device> {
+    return PacketSocket::open(name, mac, offloads, failure);
+  };
+  return open_device(plan, open);
+}
+
 /// One kind of link: fills in what `url` and `spec` ask for. A parameter that it does not take is
 /// an error.
 struct Scheme {
@@ -61,6 +70,7 @@ constexpr std::array kSchemes{
     Scheme{"cable", "cable:NAME", plan_cable},
     Scheme{"tap", "tap://NAME", plan_tap},
     Scheme{"tun", "tun://NAME", plan_tun},
+    Scheme{"packet", "packet://INTERFACE", plan_packet},
 };
 
 const Scheme* find_scheme(std::string_view name) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// struct virtio_net_hdr, which TAP and TUN put before each frame (IFF_VNET_HDR), as the packet's
-// own words: partial checksum and segment size. virtio 1.2, 5.1.6.
+// struct virtio_net_hdr, which TAP and TUN (IFF_VNET_HDR) and packet sockets put before each
+// frame, as the packet's own words: partial checksum and segment size. virtio 1.2, 5.1.6.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace vpollnet::host {
 /// The legacy header, in the machine's byte order. <linux/virtio_net.h> is not C++ in each release.
 struct VnetHeader {
   enum Flags : std::uint8_t { kNeedsChecksum = 1, kDataValid = 2 };
-  enum GsoType : std::uint8_t { kNone = 0, kTcpIpv4 = 1, kTcpIpv6 = 4, kEcn = 0x80 };
+  enum GsoType : std::uint8_t { kNone = 0, kTcpIpv4 = 1, kTcpIpv6 = 4, kUdp = 5, kEcn = 0x80 };
 
   std::uint8_t flags = 0;
   std::uint8_t gso_type = kNone;
