@@ -18,9 +18,9 @@ import type { NativeLink } from './native.js';
 export interface LinkOptions {
   /**
    * `cable:NAME`: in memory; all stacks of the process (worker threads too) that name the same cable are
-   * on it. `tap://NAME`, `tun://NAME`: a device of Linux. `packet://NAME`: beside the kernel on an interface
-   * of Linux. `vde://PATH` and every other locator of
-   * libvdeplug; `vdeplug:LOCATOR` for one whose scheme means something else here. docs/links.md has more of each.
+   * on it. `tap://NAME`, `tun://NAME`: a device of Linux. `packet://NAME`: beside the kernel on an
+   * interface of Linux. `vde://PATH` and every other locator of libvdeplug; `vdeplug:LOCATOR` for one whose
+   * scheme means something else here. docs/links.md has more of each, and says what others there are.
    */
   url: string;
   /** The interface's name; 'eth0', 'eth1', ... if left out. */
