@@ -14,6 +14,14 @@ export function checkInteger(value: unknown, name: string, least: number, most: 
   return value;
 }
 
+export function checkNumber(value: unknown, name: string, least: number, most: number): number {
+  if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
+  // Written so that NaN fails too.
+  if (!(value >= least && value <= most))
+    throw outOfRange(name, `>= ${least} and <= ${most}`, value);
+  return value;
+}
+
 export function checkBoolean(value: unknown, name: string): boolean {
   if (typeof value !== 'boolean') throw invalidType(name, 'of type boolean', value);
   return value;

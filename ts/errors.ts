@@ -39,6 +39,8 @@ const advice: Record<string, string> = {
   'read EBADFD': 'the device was deleted',
   'read ENETDOWN': 'the interface went down, or away',
   'read ECONNRESET': 'the other end of the link went away',
+  'write EPIPE': 'whoever read the recording has gone; it ends here',
+  'write ENOSPC': 'the disk is full; the recording ends here',
   'addRoute ENETUNREACH': 'the gateway is on no network of the stack',
   'addRoute EEXIST': 'the stack has that route',
   'addAddress EEXIST': 'the stack has that address',
@@ -50,6 +52,8 @@ export interface ErrorPlace {
   port?: number | undefined;
   /** The link's URL, if the error is about a link. */
   url?: string | undefined;
+  /** The file, if the error is about one. */
+  path?: string | undefined;
   /** What to do about it; if left out, the general advice for the call and the code. */
   detail?: string | undefined;
 }
@@ -69,17 +73,19 @@ export class NetworkError extends Error {
   declare readonly port?: number;
   /** The link's URL, if the error is about a link. */
   declare readonly url?: string;
+  /** The file, if the error is about one. */
+  declare readonly path?: string;
 
   /** @param errno positive, as in errno.h */
   constructor(syscall: string, errno: number, place: ErrorPlace = {}) {
     const code = names.get(errno) ?? `E${errno}`;
-    const { address, port, url, detail = advice[`${syscall} ${code}`] } = place;
+    const { address, port, url, path, detail = advice[`${syscall} ${code}`] } = place;
     let message = `${syscall} ${code}`;
     if (address !== undefined) {
       message += ` ${port !== undefined && isIPv6(address) ? `[${address}]` : address}`;
       if (port !== undefined) message += `:${port}`;
-    } else if (url !== undefined) {
-      message += ` ${url}`;
+    } else if (url !== undefined || path !== undefined) {
+      message += ` ${url ?? path}`;
     }
     if (detail) message += ` - ${detail}`;
     super(message);
@@ -89,6 +95,7 @@ export class NetworkError extends Error {
     if (address !== undefined) this.address = address;
     if (port !== undefined) this.port = port;
     if (url !== undefined) this.url = url;
+    if (path !== undefined) this.path = path;
   }
 }
 // Node's system errors are called 'Error'. On the prototype, so that it is no own property.

@@ -6,6 +6,7 @@
 export { IcmpSocket, type ReceivedFrom, UdpSocket } from './datagram-socket.js';
 export { type ErrorPlace, NetworkError } from './errors.js';
 export { HostStack } from './host-stack.js';
+export type { Impairment, ImpairmentByDirection, ImpairmentState } from './impairment.js';
 export type { LinkOptions } from './link-options.js';
 export { LoadedStack, type LoadOptions } from './loaded-stack.js';
 export type {
@@ -27,6 +28,7 @@ export {
   poll,
   pollAsync,
 } from './poll.js';
+export type { Recording, RecordingCounters, RecordOptions } from './recording.js';
 export { type SelectResult, type SelectSets, select, selectAsync } from './select.js';
 export {
   type BindOptions,

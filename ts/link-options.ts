@@ -12,6 +12,7 @@ import {
   checkString,
 } from './check.js';
 import { invalidValue } from './errors.js';
+import { checkImpairment, type Impairment, type ImpairmentByDirection } from './impairment.js';
 import type { NativeLink } from './native.js';
 
 /** A link of a stack: where its frames go, and who the stack is there. */
@@ -43,6 +44,8 @@ export interface LinkOptions {
    * are never lost.
    */
   reconnect?: boolean;
+  /** A bad network on purpose, for both directions or each apart; stack.impair() changes it. */
+  impair?: Impairment | ImpairmentByDirection;
   /** False: IPv6 addresses are used at once, without looking for duplicates (RFC 4862 5.4). */
   dad?: boolean;
 }
@@ -71,6 +74,7 @@ export function checkLink(value: unknown, name: string): NativeLink {
     offloads: optional('offloads', true, checkBoolean),
     reconnect: optional<boolean | null>('reconnect', null, checkBoolean),
     dad: optional('dad', true, checkBoolean),
+    impair: optional('impair', {}, checkImpairment),
   };
   if (!/^[a-z][a-z0-9+.-]*:/i.test(link.url)) {
     throw invalidValue(

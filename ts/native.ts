@@ -72,6 +72,59 @@ export interface NativeLink {
   dad: boolean;
   addresses: string[];
   gateways: string[];
+  impair: NativeImpairments;
+}
+
+/** Milliseconds, shares, bits a second; seed -1: as it is. */
+export interface NativeImpairment {
+  delay: number;
+  jitter: number;
+  loss: number;
+  duplicate: number;
+  reorder: number;
+  corrupt: number;
+  rate: number;
+  queue: number;
+  seed: number;
+}
+
+/** A direction that is not there stays as it is. */
+export interface NativeImpairments {
+  in?: NativeImpairment;
+  out?: NativeImpairment;
+}
+
+export interface NativeImpairmentState extends NativeImpairment {
+  waiting: number;
+  frames: number;
+  lost: number;
+  duplicated: number;
+  reordered: number;
+  corrupted: number;
+  queueFull: number;
+}
+
+export interface NativeLinkImpairment {
+  in: NativeImpairmentState | null;
+  out: NativeImpairmentState | null;
+}
+
+/** `descriptor` -1: the path. Without `links`: all. */
+export interface NativeRecordingSpec {
+  path: string;
+  descriptor: number;
+  snapLength: number;
+  links?: number[];
+}
+
+export interface NativeRecording {
+  /** [frames, bytes, dropped] */
+  totals(): [number, number, number];
+  failure(): NativeFailure | undefined;
+  stop(): void;
+  ended(): boolean;
+  /** Blocks until ended(), or for that long. */
+  wait(milliseconds: number): boolean;
 }
 
 /** `syscall` is empty where none failed; `detail` may be too. */
@@ -125,7 +178,15 @@ export interface NativeNetwork {
     drops: Record<string, number>;
   };
   memoryUsed(): number;
-  links(): { interface: number; url: string; errno: number; counters: NativeLinkCounters }[];
+  links(): {
+    interface: number;
+    url: string;
+    errno: number;
+    counters: NativeLinkCounters;
+    impairment: NativeLinkImpairment;
+  }[];
+  impair(id: number, impairments: NativeImpairments): number;
+  record(spec: NativeRecordingSpec): NativeRecording | NativeFailure;
   /** errno 0: the link is up again. */
   takeLinkChanges(): { interface: number; url: string; errno: number }[];
   close(): void;
@@ -144,6 +205,7 @@ export interface NativeSwitch {
   addPort(port: NativeSwitchPort): null | NativeFailure;
   removePort(name: string): number;
   ports(): {
+    number: number;
     name: string;
     url: string;
     vlan: number;
@@ -151,7 +213,11 @@ export interface NativeSwitch {
     mtu: number;
     errno: number;
     counters: NativeLinkCounters & { flooded: number; moved: number };
+    impairment: NativeLinkImpairment;
   }[];
+  impair(number: number, impairments: NativeImpairments): number;
+  /** The links are ports, by number. */
+  record(spec: NativeRecordingSpec): NativeRecording | NativeFailure;
   /** `age` in seconds. */
   table(): { mac: string; vlan: number; port: string; age: number }[];
   evictions(): number;

@@ -3,6 +3,7 @@
 // What a stack tells about itself.
 
 import type { NetworkError } from './errors.js';
+import type { ImpairmentState } from './impairment.js';
 import type { NativeNetwork } from './native.js';
 import { type SocketAddress, toSocketAddress } from './socket.js';
 
@@ -109,6 +110,8 @@ export interface LinkInfo {
   /** Why the link is down; null while it works. */
   error: NetworkError | null;
   counters: LinkCounters;
+  /** Null where a direction has none. */
+  impairment: { in: ImpairmentState | null; out: ImpairmentState | null };
 }
 
 /** What the event 'linkup' brings. */

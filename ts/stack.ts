@@ -15,10 +15,12 @@ import {
   NetworkError,
   stackClosed,
 } from './errors.js';
+import { checkImpairment, type Impairment, type ImpairmentByDirection } from './impairment.js';
 import { closeAtExit, forgetAtExit, Lookout } from './keeper.js';
 import { checkLink, type LinkOptions } from './link-options.js';
 import { LoadedStack, type LoadOptions } from './loaded-stack.js';
 import { type NativeLink, type NativeNetwork, native } from './native.js';
+import { type Recording, Recordings, type RecordOptions } from './recording.js';
 import type { Socket, SocketOwner } from './socket.js';
 import { openSocket, type SocketStack } from './socket-stack.js';
 import type {
@@ -71,6 +73,7 @@ const illegal = Symbol('only Stack.open() has this');
 export class Stack extends EventEmitter<StackEvents> implements SocketStack {
   readonly #network: NativeNetwork;
   readonly #sockets = new Set<Socket>();
+  readonly #recordings: Recordings;
   readonly #owner: SocketOwner = {
     interfaceId: (nameOrId) => this.#findInterface(nameOrId)?.id,
     keep: (socket) => this.#sockets.add(socket),
@@ -78,13 +81,17 @@ export class Stack extends EventEmitter<StackEvents> implements SocketStack {
   };
   #closed = false;
   readonly #lookout: Lookout;
-  readonly #closeAtExit = () => this.#closeNow();
+  readonly #closeAtExit = () => {
+    this.#closeNow();
+    this.#recordings.flushNow();
+  };
 
   /** @internal Use Stack.open(). */
   constructor(network: NativeNetwork, token: symbol) {
     super();
     if (token !== illegal) throw illegalConstructor('use Stack.open()');
     this.#network = network;
+    this.#recordings = new Recordings(network);
     this.#lookout = new Lookout(this, ['linkdown', 'linkup'], () => this.#reportLinks());
     closeAtExit('stacks', this.#closeAtExit);
   }
@@ -217,10 +224,33 @@ export class Stack extends EventEmitter<StackEvents> implements SocketStack {
   links(): LinkInfo[] {
     this.#check('links');
     const names = this.#interfaceNames();
-    return this.#network.links().map(({ interface: id, url, errno, counters }) => {
+    return this.#network.links().map(({ interface: id, url, errno, counters, impairment }) => {
       const error = errno === 0 ? null : new NetworkError('read', errno, { url });
-      return { id, interface: names.get(id) ?? '', url, error, counters };
+      return { id, interface: names.get(id) ?? '', url, error, counters, impairment };
     });
+  }
+
+  /**
+   * Makes a link bad, both directions or each apart; a direction that is not named stays as it is. Frames
+   * that wait keep their times. Null takes the impairment off, and what waits follows at once.
+   */
+  impair(link: string | number, impairment: Impairment | ImpairmentByDirection | null): void {
+    const id = this.#interface('impair', link, 'link');
+    const checked = checkImpairment(impairment, 'impairment');
+    this.#done('impair', this.#network.impair(id, checked), String(link));
+  }
+
+  /**
+   * Records what passes over the links, as pcapng, until the recording's stop() or the stack's close().
+   * Nothing waits for the file: frames that come faster than it is written are counted as dropped.
+   * @param target a path; or an open descriptor of a file, pipe or socket, which stays the caller's
+   * @throws {NetworkError} ENOENT, EACCES, ..., for a path; EBADF for a descriptor that cannot be
+   *   written; ENXIO for a FIFO that nobody reads; ENODEV for a link that is not there
+   */
+  record(target: string | number, options: RecordOptions = {}): Recording {
+    this.#check('record');
+    const idOf = (link: unknown, name: string) => this.#interface('record', link, name);
+    return this.#recordings.start(target, options, idOf);
   }
 
   addresses(): AddressInfo[] {
@@ -271,11 +301,13 @@ export class Stack extends EventEmitter<StackEvents> implements SocketStack {
   }
 
   /**
-   * Closes all sockets and links. Connections are reset. Done when the call returns; the promise is
-   * for `await using` and for what may come. Idempotent.
+   * Closes all sockets and links. Connections are reset. All that is done when the call returns; the
+   * promise is for recordings that still run: it waits until they are written, for a second at most.
+   * Idempotent.
    */
   async close(): Promise<void> {
     this.#closeNow();
+    await this.#recordings.written();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

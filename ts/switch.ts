@@ -13,13 +13,20 @@ import {
   NetworkError,
   switchClosed,
 } from './errors.js';
+import {
+  checkImpairment,
+  type Impairment,
+  type ImpairmentByDirection,
+  type ImpairmentState,
+} from './impairment.js';
 import { closeAtExit, forgetAtExit, Lookout } from './keeper.js';
 import { checkLink, type LinkOptions } from './link-options.js';
 import { type NativeSwitch, type NativeSwitchPort, native } from './native.js';
+import { type Recording, Recordings, type RecordOptions } from './recording.js';
 import type { LinkCounters } from './stack-info.js';
 
 /** A port of a switch: a link that carries Ethernet frames, and the VLANs that the port is in. */
-export interface SwitchPort extends Pick<LinkOptions, 'url' | 'mtu' | 'offloads'> {
+export interface SwitchPort extends Pick<LinkOptions, 'url' | 'mtu' | 'offloads' | 'impair'> {
   /** 'port0', 'port1', ... if left out. */
   name?: string;
   /**
@@ -63,6 +70,8 @@ export interface PortInfo {
     /** Addresses that came to this port from another. */
     moved: number;
   };
+  /** Null where a direction has none; `in` is what comes to the switch. */
+  impairment: { in: ImpairmentState | null; out: ImpairmentState | null };
 }
 
 /** An address that the switch has heard. */
@@ -132,7 +141,11 @@ function checkPort(value: unknown, name: string): NativeSwitchPort {
 export class Switch extends EventEmitter<SwitchEvents> {
   readonly #switch: NativeSwitch;
   readonly #lookout: Lookout;
-  readonly #closeAtExit = () => this.#closeNow();
+  readonly #recordings: Recordings;
+  readonly #closeAtExit = () => {
+    this.#closeNow();
+    this.#recordings.flushNow();
+  };
   #closed = false;
 
   /** @internal Use Switch.open(). */
@@ -140,6 +153,7 @@ export class Switch extends EventEmitter<SwitchEvents> {
     super();
     if (token !== illegal) throw illegalConstructor('use Switch.open()');
     this.#switch = opened;
+    this.#recordings = new Recordings(opened);
     this.#lookout = new Lookout(this, ['linkdown', 'linkup', 'loop'], () => this.#report());
     closeAtExit('switches', this.#closeAtExit);
   }
@@ -198,12 +212,31 @@ export class Switch extends EventEmitter<SwitchEvents> {
   /** The ports, each with what it has carried and why it dropped frames. */
   ports(): PortInfo[] {
     this.#check('ports');
-    return this.#switch.ports().map(({ vlan, trunk, errno, ...port }) => ({
+    return this.#switch.ports().map(({ number: _, vlan, trunk, errno, ...port }) => ({
       ...port,
       vlan: vlan === 0 ? null : vlan,
       trunk: trunk.length === allVlans.length ? 'all' : trunk,
       error: errno === 0 ? null : new NetworkError('read', errno, { url: port.url }),
     }));
+  }
+
+  /** Makes a port's link bad, as stack.impair() does. @throws {NetworkError} ENODEV if there is no such port */
+  impair(port: string, impairment: Impairment | ImpairmentByDirection | null): void {
+    this.#check('impair');
+    const number = this.#port('impair', port, 'port');
+    const checked = checkImpairment(impairment, 'impairment');
+    const result = this.#switch.impair(number, checked);
+    if (result !== 0) throw new NetworkError('impair', -result, { detail: `port '${port}'` });
+  }
+
+  /**
+   * Records what passes over the ports, as stack.record() does; `options.links` names ports. A frame is in it
+   * once for each port that it passes.
+   */
+  record(target: string | number, options: RecordOptions = {}): Recording {
+    this.#check('record');
+    const numberOf = (port: unknown, name: string) => this.#port('record', port, name);
+    return this.#recordings.start(target, options, numberOf);
   }
 
   /** The addresses that the switch knows, those that were silent for longest first, port by port. */
@@ -221,9 +254,13 @@ export class Switch extends EventEmitter<SwitchEvents> {
     return this.#closed;
   }
 
-  /** Closes all ports. Done when the call returns. Idempotent. */
+  /**
+   * Closes all ports. Done when the call returns; the promise waits until recordings that still run are written,
+   * for a second at most. Idempotent.
+   */
   async close(): Promise<void> {
     this.#closeNow();
+    await this.#recordings.written();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -240,6 +277,13 @@ export class Switch extends EventEmitter<SwitchEvents> {
 
   #check(call: string): void {
     if (this.#closed) throw switchClosed(`${call}()`);
+  }
+
+  #port(call: string, value: unknown, name: string): number {
+    const wanted = checkString(value, name);
+    const found = this.#switch.ports().find((one) => one.name === wanted);
+    if (found !== undefined) return found.number;
+    throw new NetworkError(call, ENODEV, { detail: `the switch has no port '${wanted}'` });
   }
 
   #addPort(port: NativeSwitchPort, name: string): void {

@@ -199,7 +199,8 @@ Errno NetworkImplementation::impair(InterfaceId id, const LinkImpairment& impair
 
 Failure NetworkImplementation::check_links(const RecordingSpec& spec) {
   if (stack_ == nullptr) return {Errno::bad_descriptor, "", ""};
-  for (const InterfaceId id : spec.links) {
+  if (!spec.links) return {};
+  for (const InterfaceId id : *spec.links) {
     if (find(id) == nullptr) return {Errno::no_such_device, "", "interface " + std::to_string(id)};
   }
   return {};
@@ -219,12 +220,9 @@ std::shared_ptr<Recording> NetworkImplementation::record(const RecordingSpec& sp
     Pump::Hold hold(*pump_);
     failure = check_links(spec);  // once more: they may have gone meanwhile
     for (const std::unique_ptr<Attached>& attached : links_) {
-      const auto& asked = spec.links;
-      if (asked.empty() || std::find(asked.begin(), asked.end(), attached->id) != asked.end()) {
-        attached->port.record(recording);
-      }
+      if (spec.wants(attached->id)) attached->port.record(recording);
     }
-    recordings_.add(recording, spec.links.empty());
+    recordings_.add(recording, !spec.links);
   }
   if (!failure) return recording;
   stop_recording(recording);

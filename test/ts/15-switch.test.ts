@@ -3,6 +3,9 @@
 // A switch between stacks of this process. Each stack has a cable of its own to a port.
 
 import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { expect, onTestFinished, test } from 'vitest';
 import {
@@ -236,6 +239,39 @@ test('closing a switch during traffic ends it, and leaves no descriptor', async 
   }
   expect(openDescriptors()).toBe(before);
   expect(pings(two, '10.0.0.1', 50)).toBe(false);
+});
+
+test('ports are recorded and made bad, each by its name', async () => {
+  const [left, right] = [freshCable(), freshCable()];
+  const sw = await openSwitch({
+    ports: [
+      { url: left, name: 'left' },
+      { url: right, name: 'right' },
+    ],
+  });
+  const [near, far] = [await host(1, left), await host(2, right)];
+  const file = join(mkdtempSync(join(tmpdir(), 'vpollnet-switch-')), 'one.pcapng');
+  onTestFinished(() => rmSync(dirname(file), { recursive: true, force: true }));
+  const recording = sw.record(file, { links: ['right'] });
+  expect(pings(near, '10.0.0.2')).toBe(true);
+  sw.impair('right', { out: { loss: 1, seed: 1 } });
+  expect(pings(near, '10.0.0.2', 50)).toBe(false);
+  const [leftPort, rightPort] = sw.ports();
+  expect(leftPort?.impairment.out).toBeNull();
+  expect(rightPort?.impairment.out?.lost).toBeGreaterThan(0);
+  sw.impair('right', null);
+  expect(pings(near, '10.0.0.2')).toBe(true);
+  expect((await recording.stop()).frames).toBeGreaterThan(4);
+  const text = readFileSync(file, 'latin1');
+  expect(text).toContain(right);
+  expect(text).not.toContain(left);
+  expect(text).toContain('dropped: impaired_loss');
+  expect(thrownBy(() => sw.impair('middle', null)).code).toBe('ENODEV');
+  expect(thrownBy(() => sw.record(file, { links: ['middle'] })).code).toBe('ENODEV');
+  expect(far.closed).toBe(false);
+
+  const bad = await openSwitch({ ports: [{ url: freshCable(), impair: { delay: 5 } }] });
+  expect(bad.ports()[0]?.impairment.in?.delay).toBe(5);
 });
 
 test('a closed switch says so, and closes only once', async () => {

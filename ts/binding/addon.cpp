@@ -12,6 +12,7 @@
 #include "network.hpp"
 #include "node_api.hpp"
 #include "poll.hpp"
+#include "recording.hpp"
 #include "socket.hpp"
 #include "switch.hpp"
 #include "uv.hpp"
@@ -71,6 +72,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   const Napi::Function watch_class = NativeWatch::define(env);
   data->socket_class = Napi::Persistent(socket_class);
   data->watch_class = Napi::Persistent(watch_class);
+  data->recording_class = Napi::Persistent(NativeRecording::define(env));
   env.SetInstanceData(data.release());
 
   exports["NativeNetwork"] = NativeNetwork::define(env);

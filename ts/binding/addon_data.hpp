@@ -3,9 +3,12 @@
 // own.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "host/links/recorder.hpp"
 #include "host/network.hpp"
 #include "host/poll.hpp"
 #include "node_api.hpp"
@@ -16,9 +19,12 @@ namespace vpollnet::binding {
 struct AddonData {
   Napi::FunctionReference socket_class;
   Napi::FunctionReference watch_class;
-  /// What the next NativeSocket or NativeWatch is made for. JavaScript cannot construct them.
+  Napi::FunctionReference recording_class;
+  /// What the next NativeSocket, NativeWatch or NativeRecording is made for. JavaScript cannot
+  /// construct them.
   std::shared_ptr<host::SocketHandle> pending_socket;
   LoopWatch* pending_watch = nullptr;
+  std::pair<std::shared_ptr<host::Recording>, std::function<void()>> pending_recording;
   std::vector<host::PollEntry> poll_entries;  ///< scratch of poll()
   std::shared_ptr<Resources> resources;
 };

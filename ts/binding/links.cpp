@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "links.hpp"
 
+#include <cmath>
 #include <string>
 
 #include "values.hpp"
@@ -47,9 +48,69 @@ host::Failure to_link_spec(const Napi::Object& link, host::LinkSpec& spec) {
     spec.reconnect = reconnect.As<Napi::Boolean>().Value();
   }
   spec.dad_transmits = flag_of(link, "dad") ? 1 : 0;
+  spec.impairment = to_impairment(link.Get("impair").As<Napi::Object>());
   host::Failure failure = parse_list(link.Get("addresses"), spec.addresses);
   if (!failure) failure = parse_list(link.Get("gateways"), spec.gateways);
   return failure;
+}
+
+host::LinkImpairment to_impairment(const Napi::Object& object) {
+  const auto direction = [&](const char* key) -> std::optional<host::ImpairmentConfig> {
+    const Napi::Value value = object.Get(key);
+    if (!value.IsObject()) return std::nullopt;
+    const auto given = value.As<Napi::Object>();
+    const auto number = [&](const char* name) {
+      return given.Get(name).As<Napi::Number>().DoubleValue();
+    };
+    const auto nanos = [&](const char* name) {
+      return static_cast<Nanos>(std::llround(number(name) * static_cast<double>(kMillisecond)));
+    };
+    host::ImpairmentConfig config;
+    config.delay = nanos("delay");
+    config.jitter = nanos("jitter");
+    config.loss = number("loss");
+    config.duplicate = number("duplicate");
+    config.reorder = number("reorder");
+    config.corrupt = number("corrupt");
+    config.rate = static_cast<std::uint64_t>(number("rate"));
+    config.queue = static_cast<std::size_t>(number("queue"));
+    if (number("seed") >= 0) config.seed = static_cast<std::uint64_t>(number("seed"));
+    return config;
+  };
+  return {.in = direction("in"), .out = direction("out")};
+}
+
+Napi::Value impairment_value(Napi::Env env, const std::optional<host::ImpairmentInfo>& in,
+                             const std::optional<host::ImpairmentInfo>& out) {
+  const auto direction = [&](const std::optional<host::ImpairmentInfo>& info) -> Napi::Value {
+    if (!info) return env.Null();
+    const auto milliseconds = [&](Nanos span) {
+      return Napi::Number::New(env, static_cast<double>(span) / static_cast<double>(kMillisecond));
+    };
+    const host::ImpairmentConfig& config = info->config;
+    Napi::Object value = Napi::Object::New(env);
+    value["delay"] = milliseconds(config.delay);
+    value["jitter"] = milliseconds(config.jitter);
+    value["loss"] = Napi::Number::New(env, config.loss);
+    value["duplicate"] = Napi::Number::New(env, config.duplicate);
+    value["reorder"] = Napi::Number::New(env, config.reorder);
+    value["corrupt"] = Napi::Number::New(env, config.corrupt);
+    value["rate"] = number_value(env, config.rate);
+    value["queue"] = number_value(env, config.queue);
+    value["seed"] = number_value(env, config.seed.value_or(0));
+    value["waiting"] = number_value(env, info->waiting);
+    value["frames"] = number_value(env, info->counters.frames);
+    value["lost"] = number_value(env, info->counters.lost);
+    value["duplicated"] = number_value(env, info->counters.duplicated);
+    value["reordered"] = number_value(env, info->counters.reordered);
+    value["corrupted"] = number_value(env, info->counters.corrupted);
+    value["queueFull"] = number_value(env, info->counters.queue_full);
+    return value;
+  };
+  Napi::Object value = Napi::Object::New(env);
+  value["in"] = direction(in);
+  value["out"] = direction(out);
+  return value;
 }
 
 Napi::Value failure_value(Napi::Env env, const host::Failure& failure) {

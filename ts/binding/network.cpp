@@ -9,6 +9,7 @@
 
 #include "addon_data.hpp"
 #include "links.hpp"
+#include "recording.hpp"
 #include "socket.hpp"
 #include "values.hpp"
 
@@ -70,6 +71,8 @@ Napi::Function NativeNetwork::define(Napi::Env env) {
                          InstanceMethod<&NativeNetwork::memory_used>("memoryUsed"),
                          InstanceMethod<&NativeNetwork::links>("links"),
                          InstanceMethod<&NativeNetwork::take_link_changes>("takeLinkChanges"),
+                         InstanceMethod<&NativeNetwork::impair>("impair"),
+                         InstanceMethod<&NativeNetwork::record>("record"),
                          InstanceMethod<&NativeNetwork::close>("close"),
                      });
 }
@@ -223,13 +226,14 @@ Napi::Value NativeNetwork::memory_used(const Napi::CallbackInfo& info) {
 
 Napi::Value NativeNetwork::links(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  return object_array(env, network_->links(),
-                      [&](Napi::Object& object, const host::Network::LinkInfo& link) {
-                        object["interface"] = number_value(env, link.interface);
-                        object["url"] = link.url;
-                        object["errno"] = number_value(env, static_cast<unsigned>(link.failure));
-                        object["counters"] = link_counters_value(env, link.counters);
-                      });
+  return object_array(
+      env, network_->links(), [&](Napi::Object& object, const host::Network::LinkInfo& link) {
+        object["interface"] = number_value(env, link.interface);
+        object["url"] = link.url;
+        object["errno"] = number_value(env, static_cast<unsigned>(link.failure));
+        object["counters"] = link_counters_value(env, link.counters);
+        object["impairment"] = impairment_value(env, link.impairment_in, link.impairment_out);
+      });
 }
 
 Napi::Value NativeNetwork::take_link_changes(const Napi::CallbackInfo& info) {
@@ -240,6 +244,16 @@ Napi::Value NativeNetwork::take_link_changes(const Napi::CallbackInfo& info) {
                         object["errno"] =
                             number_value(info.Env(), static_cast<unsigned>(change.error));
                       });
+}
+
+Napi::Value NativeNetwork::impair(const Napi::CallbackInfo& info) {
+  return errno_value(info.Env(),
+                     network_->impair(whole(info, 0), to_impairment(info[1].As<Napi::Object>())));
+}
+
+/// record(spec): a NativeRecording, or [errno, syscall, detail].
+Napi::Value NativeNetwork::record(const Napi::CallbackInfo& info) {
+  return NativeRecording::start(info, network_);
 }
 
 Napi::Value NativeNetwork::close(const Napi::CallbackInfo& info) {

@@ -35,6 +35,8 @@ class NativeNetwork : public Napi::ObjectWrap<NativeNetwork> {
   Napi::Value memory_used(const Napi::CallbackInfo& info);
   Napi::Value links(const Napi::CallbackInfo& info);
   Napi::Value take_link_changes(const Napi::CallbackInfo& info);
+  Napi::Value impair(const Napi::CallbackInfo& info);
+  Napi::Value record(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Resources> resources_;

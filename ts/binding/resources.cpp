@@ -7,6 +7,13 @@
 
 namespace vpollnet::binding {
 
+namespace {
+
+/// How long the end of an environment waits for a recording to be written out.
+constexpr unsigned kFlushMilliseconds = 1000;
+
+}  // namespace
+
 LoopWatch::LoopWatch(std::shared_ptr<Resources> resources, std::unique_ptr<host::PollWatch> watch)
     : resources_(std::move(resources)), watch_(std::move(watch)) {
   const std::size_t size = uv_handle_size(uv::kPollHandle);
@@ -77,6 +84,10 @@ void Resources::on_end(napi_async_cleanup_hook_handle, void* self) {
   // After the networks, whose resets may go through them.
   for (const auto& one : std::exchange(resources->switches_, {})) one->close();
   for (const auto& stack : std::exchange(resources->bsd_stacks_, {})) stack->close();
+  // Their owners have finished them. What a reader does not take by then is given up.
+  for (const auto& recording : std::exchange(resources->recordings_, {})) {
+    recording->wait(kFlushMilliseconds);
+  }
   const std::vector<LoopWatch*> watches(resources->watches_.begin(), resources->watches_.end());
   for (LoopWatch* watch : watches) watch->close();
   resources->finish_if_done();

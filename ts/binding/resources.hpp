@@ -5,6 +5,7 @@
 #include <memory>
 #include <unordered_set>
 
+#include "host/links/recorder.hpp"
 #include "host/network.hpp"
 #include "host/poll.hpp"
 #include "host/sockets/bsd_stack.hpp"
@@ -62,6 +63,8 @@ class Resources : public std::enable_shared_from_this<Resources> {
   void remove(const std::shared_ptr<host::Switch>& one) { switches_.erase(one); }
   void add(std::shared_ptr<host::BsdStack> stack) { bsd_stacks_.insert(std::move(stack)); }
   void remove(const std::shared_ptr<host::BsdStack>& stack) { bsd_stacks_.erase(stack); }
+  void add(std::shared_ptr<host::Recording> recording) { recordings_.insert(std::move(recording)); }
+  void remove(const std::shared_ptr<host::Recording>& recording) { recordings_.erase(recording); }
 
  private:
   friend class LoopWatch;
@@ -71,6 +74,7 @@ class Resources : public std::enable_shared_from_this<Resources> {
   std::unordered_set<std::shared_ptr<host::Network>> networks_;
   std::unordered_set<std::shared_ptr<host::Switch>> switches_;
   std::unordered_set<std::shared_ptr<host::BsdStack>> bsd_stacks_;
+  std::unordered_set<std::shared_ptr<host::Recording>> recordings_;
   std::unordered_set<LoopWatch*> watches_;
   bool ending_ = false;
   napi_async_cleanup_hook_handle hook_ = nullptr;

@@ -7,6 +7,7 @@
 
 #include "addon_data.hpp"
 #include "links.hpp"
+#include "recording.hpp"
 #include "values.hpp"
 
 namespace vpollnet::binding {
@@ -55,6 +56,8 @@ Napi::Function NativeSwitch::define(Napi::Env env) {
                          InstanceMethod<&NativeSwitch::table>("table"),
                          InstanceMethod<&NativeSwitch::evictions>("evictions"),
                          InstanceMethod<&NativeSwitch::take_changes>("takeChanges"),
+                         InstanceMethod<&NativeSwitch::impair>("impair"),
+                         InstanceMethod<&NativeSwitch::record>("record"),
                          InstanceMethod<&NativeSwitch::close>("close"),
                      });
 }
@@ -98,16 +101,18 @@ Napi::Value NativeSwitch::remove_port(const Napi::CallbackInfo& info) {
 
 Napi::Value NativeSwitch::ports(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  return object_array(env, switch_->ports(),
-                      [&](Napi::Object& object, const host::Switch::PortInfo& port) {
-                        object["name"] = port.name;
-                        object["url"] = port.url;
-                        object["vlan"] = number_value(env, port.vlans.untagged);
-                        object["trunk"] = trunk_value(env, port.vlans);
-                        object["mtu"] = number_value(env, port.mtu);
-                        object["errno"] = number_value(env, static_cast<unsigned>(port.failure));
-                        object["counters"] = counters_value(env, port);
-                      });
+  return object_array(
+      env, switch_->ports(), [&](Napi::Object& object, const host::Switch::PortInfo& port) {
+        object["number"] = number_value(env, port.number);
+        object["name"] = port.name;
+        object["url"] = port.url;
+        object["vlan"] = number_value(env, port.vlans.untagged);
+        object["trunk"] = trunk_value(env, port.vlans);
+        object["mtu"] = number_value(env, port.mtu);
+        object["errno"] = number_value(env, static_cast<unsigned>(port.failure));
+        object["counters"] = counters_value(env, port);
+        object["impairment"] = impairment_value(env, port.impairment_in, port.impairment_out);
+      });
 }
 
 Napi::Value NativeSwitch::table(const Napi::CallbackInfo& info) {
@@ -137,6 +142,17 @@ Napi::Value NativeSwitch::take_changes(const Napi::CallbackInfo& info) {
                         object["mac"] = change.mac.to_string();
                         object["vlan"] = number_value(env, change.vid);
                       });
+}
+
+Napi::Value NativeSwitch::impair(const Napi::CallbackInfo& info) {
+  const auto number = static_cast<host::PortNumber>(info[0].As<Napi::Number>().Uint32Value());
+  return errno_value(info.Env(),
+                     switch_->impair(number, to_impairment(info[1].As<Napi::Object>())));
+}
+
+/// record(spec): a NativeRecording, or [errno, syscall, detail].
+Napi::Value NativeSwitch::record(const Napi::CallbackInfo& info) {
+  return NativeRecording::start(info, switch_);
 }
 
 Napi::Value NativeSwitch::close(const Napi::CallbackInfo& info) {

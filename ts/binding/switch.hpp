@@ -25,6 +25,8 @@ class NativeSwitch : public Napi::ObjectWrap<NativeSwitch> {
   Napi::Value table(const Napi::CallbackInfo& info);
   Napi::Value evictions(const Napi::CallbackInfo& info);
   Napi::Value take_changes(const Napi::CallbackInfo& info);
+  Napi::Value impair(const Napi::CallbackInfo& info);
+  Napi::Value record(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Resources> resources_;

@@ -14,6 +14,17 @@ namespace {
 /// Uniform in [0, 1): the upper 53 bits, which a double holds exactly.
 double unit(std::uint64_t number) { return static_cast<double>(number >> 11) * 0x1p-53; }
 
+/// The frame in blocks that are not much larger than it is, so that a queue of small frames holds
+/// no more memory than it is charged for.
+Packet compacted(Packet&& frame, BlockPool& pool) {
+  Packet result;
+  result.checksum = frame.checksum;
+  result.checksum_from_end = frame.checksum_from_end;
+  result.checksum_field = frame.checksum_field;
+  for (Slice& slice : frame.take_compact(pool)) result.append(std::move(slice));
+  return result;
+}
+
 }  // namespace
 
 Impairment::Impairment(const ImpairmentConfig& config, std::uint64_t seed, std::uint64_t stream)
@@ -90,6 +101,9 @@ Impairment::Fate Impairment::push(Packet&& frame, Nanos now, BlockPool& pool) {
   if (fate.corrupted) counters_.corrupted++;
   if (fate.reordered) counters_.reordered++;
   const std::size_t size = frame.size();
+  if (config_.delay > 0 || config_.jitter > 0 || config_.rate > 0) {
+    frame = compacted(std::move(frame), pool);
+  }
   Nanos delay = 0;
   if (!fate.reordered) {
     delay = config_.delay;

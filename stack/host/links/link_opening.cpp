@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <optional>
 #include <string_view>
 
@@ -58,6 +59,37 @@ Failure plan_packet(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
   return open_device(plan, open);
 }
 
+Failure plan_replay(LinkUrl& url, const LinkSpec&, LinkPlan& plan) {
+  constexpr double kFastest = 1e6;
+  constexpr double kSlowest = 1e-6;
+  if (url.place().empty()) return invalid_link("a replay has the path of a file: replay:PATH");
+  if (const auto text = url.take("speed")) {
+    double& speed = plan.replay_speed;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), speed);
+    // Written so that NaN fails too.
+    const bool is_number = error == std::errc() && end == text->data() + text->size();
+    if (!is_number || !(speed == 0 || (speed >= kSlowest && speed <= kFastest))) {
+      return invalid_link("'speed' is a number up to 1000000, such as 0.5, or 0 for as fast as " +
+                          std::string("can be, not '") + *text + "'");
+    }
+  }
+  const std::string direction = url.take("direction").value_or("in");
+  Recorded::Frames frames = Recorded::Frames::incoming;
+  if (direction == "out") {
+    frames = Recorded::Frames::outgoing;
+  } else if (direction == "all") {
+    frames = Recorded::Frames::all;
+  } else if (direction != "in") {
+    return invalid_link("'direction' is in, out or all, not '" + direction + "'");
+  }
+  plan.replay.emplace();
+  Failure failure = Recorded::read(url.place(), frames, *plan.replay);
+  if (failure) return failure;
+  plan.mtu = Replay::kMtu;
+  if (plan.replay->type != LinkType::ethernet) plan.mac = {};
+  return {};
+}
+
 /// One kind of link: fills in what `url` and `spec` ask for. A parameter that it does not take is
 /// an error.
 struct Scheme {
@@ -68,6 +100,7 @@ struct Scheme {
 
 constexpr std::array kSchemes{
     Scheme{"cable", "cable:NAME", plan_cable},
+    Scheme{"replay", "replay:PATH", plan_replay},
     Scheme{"tap", "tap://NAME", plan_tap},
     Scheme{"tun", "tun://NAME", plan_tun},
     Scheme{"packet", "packet://INTERFACE", plan_packet},
@@ -163,6 +196,10 @@ Failure make_link(LinkPlan&& plan, Pump& pump, PumpMember& owner, std::unique_pt
     auto opened = DeviceLink::open(std::move(plan.device), pump, owner, std::move(plan.reopen));
     if (!opened) return {opened.error(), "epoll_ctl", ""};
     link = std::move(*opened);
+    return {};
+  }
+  if (plan.replay) {
+    link = std::make_unique<Replay>(std::move(*plan.replay), plan.replay_speed, pump.pool());
     return {};
   }
   std::shared_ptr<CableSegment> segment = pump.cables().find_or_make(plan.cable);

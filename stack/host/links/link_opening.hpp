@@ -3,12 +3,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "host/failure.hpp"
 #include "host/links/device.hpp"
 #include "host/links/link.hpp"
 #include "host/links/reopening.hpp"
+#include "host/links/replay.hpp"
 #include "host/network.hpp"
 #include "host/pump.hpp"
 
@@ -19,9 +21,11 @@ namespace vpollnet::host {
 struct LinkPlan {
   std::string cable;               ///< the segment's name, if there is no device
   std::unique_ptr<Device> device;  ///< null: a cable
-  OpenDevice reopen;               ///< opens the device anew if it dies; null: it stays dead
-  bool reconnects = false;         ///< whether that is done where the spec does not say
-  MacAddress mac;                  ///< zero on a link without Ethernet, and on a promiscuous one
+  std::optional<Recorded> replay;  ///< instead of either: a recording that is played
+  double replay_speed = 1;
+  OpenDevice reopen;        ///< opens the device anew if it dies; null: it stays dead
+  bool reconnects = false;  ///< whether that is done where the spec does not say
+  MacAddress mac;           ///< zero on a link without Ethernet, and on a promiscuous one
   std::uint32_t mtu = 0;
   bool offloads = true;
 };

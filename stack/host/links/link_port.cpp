@@ -15,6 +15,9 @@ using pcapng::Direction;
 
 namespace {
 
+/// A seed that is drawn here can be given back by a program that has doubles for numbers.
+constexpr std::uint64_t kSeeds = (1ull << 53) - 1;
+
 /// Bytes before the IP header.
 std::size_t link_header(const Packet& frame, LinkType type) {
   if (type == LinkType::ip) return 0;
@@ -225,16 +228,18 @@ void LinkPort::impair(const LinkImpairment& impairment) {
     return one && one->active();
   };
   if (around_ == nullptr && !is_active(impairment.in) && !is_active(impairment.out)) return;
+  // One for both directions: the stream sets them apart.
+  const std::uint64_t fresh_seed = random_secret()[0] & kSeeds;
   const auto apply = [&](std::unique_ptr<Impairment>& now,
                          const std::optional<ImpairmentConfig>& wanted, Direction direction) {
     if (is_active(wanted)) {
       if (now == nullptr) {
-        now = std::make_unique<Impairment>(*wanted, random_secret()[0],
+        now = std::make_unique<Impairment>(*wanted, fresh_seed,
                                            static_cast<std::uint64_t>(direction));
       } else {
         now->configure(*wanted);
       }
-    } else if (now != nullptr) {
+    } else if (wanted && now != nullptr) {
       now->configure({});
       now->release(pump_->now());
     }

@@ -18,7 +18,8 @@
 
 namespace vpollnet::host {
 
-/// The impairment of a link, each direction apart. None: frames go as they are.
+/// A change of a link's impairment, each direction apart. None: it stays as it is. One that is not
+/// active(): frames go as they are.
 struct LinkImpairment {
   std::optional<ImpairmentConfig> in = {};
   std::optional<ImpairmentConfig> out = {};
@@ -68,8 +69,8 @@ class LinkPort {
     return std::exchange(was_down_, down) != down;
   }
 
-  /// Takes the place of the impairment before it. Frames that wait keep their times, or follow at
-  /// once where there is no impairment in their direction any more.
+  /// Frames that wait keep their times, or follow at once where there is no impairment in their
+  /// direction any more.
   void impair(const LinkImpairment& impairment);
   std::optional<ImpairmentInfo> impairment(pcapng::Direction direction) const;
 

@@ -103,10 +103,10 @@ Recording::~Recording() {
     last_handed_over_ = true;
   }
   changed_.notify_all();
-  eventfd_write(wake_, 1);
+  if (wake_ >= 0) eventfd_write(wake_, 1);
   if (thread_.joinable()) thread_.join();
   if (target_ >= 0) ::close(target_);
-  ::close(wake_);
+  if (wake_ >= 0) ::close(wake_);
 }
 
 // --- with the pump's lock held ---
@@ -211,6 +211,13 @@ bool Recording::wait(unsigned milliseconds) {
   std::unique_lock guard(mutex_);
   return changed_.wait_for(guard, std::chrono::milliseconds(milliseconds),
                            [this] { return ended(); });
+}
+
+bool Recording::reap() {
+  if (!ended()) return false;
+  if (thread_.joinable()) thread_.join();
+  if (wake_ >= 0) ::close(std::exchange(wake_, -1));
+  return true;
 }
 
 // --- the thread ---

@@ -5,11 +5,13 @@
 // recording's own when the hold ends. Nothing waits for the file; what does not fit is counted.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -27,7 +29,11 @@ struct RecordingSpec {
   int descriptor = -1;  ///< instead of a path: is duplicated, and stays open
   std::uint32_t snap_length = kWholeFrames;
   /// The links that are recorded, by number; none: all of the owner, also those that come later.
-  std::vector<std::uint32_t> links;
+  std::optional<std::vector<std::uint32_t>> links = {};
+
+  bool wants(std::uint32_t link) const {
+    return !links || std::find(links->begin(), links->end(), link) != links->end();
+  }
 
   static constexpr std::uint32_t kWholeFrames = 262144;
 };
@@ -76,6 +82,8 @@ class Recording final : private HoldEnd {
   bool ended() const { return ended_.load(std::memory_order_acquire); }
   /// Waits until ended(), up to `milliseconds`.
   bool wait(unsigned milliseconds);
+  /// ended(); then the thread is gone and no descriptor is open any more. One thread at a time.
+  bool reap();
 
  private:
   struct Interface {

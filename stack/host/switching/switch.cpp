@@ -235,7 +235,8 @@ Errno SwitchImplementation::impair(PortNumber number, const LinkImpairment& impa
 
 Failure SwitchImplementation::check_links(const RecordingSpec& spec) {
   if (closed_) return {Errno::bad_descriptor, "", ""};
-  for (const std::uint32_t number : spec.links) {
+  if (!spec.links) return {};
+  for (const std::uint32_t number : *spec.links) {
     if (find(number) == nullptr)
       return {Errno::no_such_device, "", "port " + std::to_string(number)};
   }
@@ -256,12 +257,9 @@ std::shared_ptr<Recording> SwitchImplementation::record(const RecordingSpec& spe
     Pump::Hold hold(*pump_);
     failure = check_links(spec);  // once more: they may have gone meanwhile
     for (const auto& port : ports_) {
-      const auto& asked = spec.links;
-      if (asked.empty() || std::find(asked.begin(), asked.end(), port->number) != asked.end()) {
-        port->link.record(recording);
-      }
+      if (spec.wants(port->number)) port->link.record(recording);
     }
-    recordings_.add(recording, spec.links.empty());
+    recordings_.add(recording, !spec.links);
   }
   if (!failure) return recording;
   stop_recording(recording);

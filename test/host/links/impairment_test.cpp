@@ -214,6 +214,25 @@ TEST_CASE_FIXTURE(Fixture, "impairment: the bytes that wait are bounded too") {
   CHECK(taken == Impairment::kQueueBytes / 65'000);
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "impairment: a small frame that waits does not hold on to a large block") {
+  Impairment impairment({.delay = kSecond}, 1, 0);
+  const Packet large = frame(7, 60'000);
+  Packet small = large.range(0, 60, pool);
+  small.checksum = ChecksumState::partial;
+  small.checksum_from_end = 20;
+  small.checksum_field = 16;
+  impairment.push(std::move(small), 0, pool);
+  const auto released = impairment.pop(kSecond);
+  REQUIRE(released);
+  CHECK(released->frame.size() == 60);
+  CHECK(number_of(released->frame) == 7);
+  CHECK(released->frame.checksum == ChecksumState::partial);
+  CHECK(released->frame.checksum_from_end == 20);
+  CHECK(released->frame.checksum_field == 16);
+  for (const Slice& slice : released->frame.body()) CHECK(slice.block()->capacity < 1000);
+}
+
 TEST_CASE_FIXTURE(Fixture, "impairment: a change leaves alone what waits") {
   Impairment impairment({.delay = 10 * kMillisecond}, 1, 0);
   impairment.push(frame(0), 0, pool);

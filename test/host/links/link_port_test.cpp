@@ -150,7 +150,7 @@ TEST_CASE("port: an impairment that is taken off lets through what waits, then i
   int budget = 10;
   owner.port->impair({.in = {{.delay = kSecond}}, .out = {{.delay = kSecond}}});
   for (int i = 0; i < 12; i++) owner.port->transmit(owner.frame());
-  owner.port->impair({});
+  owner.port->impair({.in = ImpairmentConfig(), .out = ImpairmentConfig()});
   CHECK(owner.port->next_deadline() <= hold.now());
   CHECK_FALSE(owner.port->deliver(owner, hold.now(), budget));
   CHECK(owner.sent.size() == 10);
