@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -444,6 +445,62 @@ TEST_CASE("without a storm limit everything is flooded") {
   for (int i = 0; i < 2; i++) lab.port();
   for (int i = 0; i < 200'000; i++) lab.put(0, frame(kBroadcast, mac(1)));
   CHECK(lab.bridge.counters(0).flooded == 200'000);
+}
+
+TEST_CASE("whatever comes, each frame goes somewhere or is counted, and no bytes are invented") {
+  Lab lab({.ageing = 10 * kSecond, .table_size = 32});
+  const Offloads all{.segmentation = true, .checksum = true};
+  lab.port(access(10), 1500, all);
+  lab.port(trunk({1, 10, 20}, 30), 300);
+  lab.port(trunk({10}), 9000, all);
+  lab.port(access(1), 68, {.segmentation = false, .checksum = true});
+  KeyedRandom random(kSecret);
+  const std::array<std::uint16_t, 6> types{0x8100, 0x88a8, 0x0800, 0x86dd, 0x8100, 0x88b5};
+  for (int round = 0; round < 50'000; round++) {
+    lab.now += kMillisecond;
+    Bytes bytes(random.below(250));
+    for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random.next());
+    // Mostly near to a frame: few hosts, the types and VLANs that matter, an IP header perhaps.
+    if (bytes.size() > 60 && random.below(4) != 0) {
+      const Bytes addresses = frame(mac(random.below(8)), mac(8 + random.below(8)), -1, 0);
+      std::copy(addresses.begin(), addresses.begin() + 12, bytes.begin());
+      std::size_t at = 12;
+      for (; at < 24; at += 4) {
+        const std::uint16_t type = types[random.below(types.size())];
+        wire::store16(&bytes[at], type);
+        wire::store16(&bytes[at + 2], static_cast<std::uint16_t>(random.below(4) * 10));
+        if (type != 0x8100 && type != 0x88a8) break;
+      }
+      bytes[at + 2] = random.below(2) == 0 ? 0x45 : 0x60;
+      bytes[at + 11] = 6;
+    }
+    const std::size_t size = bytes.size();
+    Packet packet(lab.pool.copy(bytes));
+    // What a device may claim of it.
+    packet.gso_size = random.below(2) == 0 ? std::uint16_t{0}
+                                           : static_cast<std::uint16_t>(random.below(100));
+    if (random.below(2) == 0) {
+      packet.checksum = ChecksumState::partial;
+      packet.checksum_from_end = random.below(300);
+      packet.checksum_field = static_cast<std::uint16_t>(random.below(40));
+    }
+    if (random.below(4) == 0) packet.contiguous(random.below(161), lab.pool);
+    const bool large = packet.gso_size != 0;
+    const auto number = static_cast<PortNumber>(random.below(4));
+    const std::string went = lab.put(number, std::move(packet));
+    if (lab.bridge.last_drop() != BridgeDrop::count_) {
+      CHECK(went == "");
+    }
+    for (const auto& [to, sent] : lab.out) {
+      CHECK(to != number);
+      CHECK(sent.size() >= wire::kEthernetHeader);
+      if (!large) CHECK(sent.size() <= size + wire::kVlanTag);
+    }
+  }
+  CHECK(lab.bridge.table().size() <= 32);
+  lab.packets.clear();
+  lab.out.clear();
+  CHECK(lab.pool.live() == 0);
 }
 
 TEST_CASE("two bridges with two cables between them: each frame arrives once, nothing circles") {
