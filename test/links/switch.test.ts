@@ -135,3 +135,26 @@ test('a TUN is refused with what to take instead, and its descriptor is closed',
   });
   expect(readdirSync('/proc/self/fd')).toHaveLength(before);
 });
+
+test("the end of the process resets a stack's connections through a switch that was opened first", async () => {
+  let tell = (_code: string | undefined) => {};
+  const code = new Promise<string | undefined>((resolve) => {
+    tell = resolve;
+  });
+  const server = await kernelServer('10.0.0.1', (socket) => {
+    socket.on('error', (error: NodeJS.ErrnoException) => tell(error.code));
+    socket.on('end', () => tell('end'));
+    socket.resume();
+  });
+  onTestFinished(() => server.close());
+  const program = `
+    import { poll, POLLOUT, Stack, Switch } from ${JSON.stringify(new URL('../../dist/ts/index.js', import.meta.url).href)};
+    await Switch.open({ ports: [{ url: 'tap://tap0' }, { url: 'cable:x' }] });
+    const link = { url: 'cable:x', mtu: 1500, dad: false, addresses: ['10.0.0.2/24'] };
+    const socket = (await Stack.open({ links: [link] })).socket('tcp');
+    socket.connect({ host: '10.0.0.1', port: ${server.port} });
+    poll([{ fd: socket.fd, events: POLLOUT }], 5000);
+    process.exit(socket.state === 'ESTABLISHED' ? 0 : 1);`;
+  await sh(process.execPath, '--input-type=module', '-e', program);
+  expect(await code).toBe('ECONNRESET');
+});
