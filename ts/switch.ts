@@ -26,7 +26,8 @@ import { type Recording, Recordings, type RecordOptions } from './recording.js';
 import type { LinkCounters } from './stack-info.js';
 
 /** A port of a switch: a link that carries Ethernet frames, and the VLANs that the port is in. */
-export interface SwitchPort extends Pick<LinkOptions, 'url' | 'mtu' | 'offloads' | 'impair'> {
+export interface SwitchPort
+  extends Pick<LinkOptions, 'url' | 'mtu' | 'offloads' | 'impair' | 'reconnect'> {
   /** 'port0', 'port1', ... if left out. */
   name?: string;
   /**

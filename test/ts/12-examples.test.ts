@@ -53,3 +53,14 @@ test('relay.ts is as short as it should be', () => {
   const source = readFileSync(join(root, 'examples/relay.ts'), 'utf8');
   expect(source.split('\n').length - 1).toBeLessThan(60);
 });
+
+test('switch: the file arrives whole at both hosts in spite of the loss, and it ends by itself', async () => {
+  const { code, stdout, stderr } = await runProgram([
+    process.execPath,
+    join(root, 'dist/examples/switch.js'),
+  ]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(
+    /^bert has 2097152 bytes, whole\ncleo has 2097152 bytes, whole\nafter \d+\.\d\d s and [1-9]\d* segments that were sent again\n(\w+: \d+ frames in, \d+ out, [1-9]\d* lost\n){3}$/,
+  );
+});

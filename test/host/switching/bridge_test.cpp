@@ -477,8 +477,8 @@ TEST_CASE("whatever comes, each frame goes somewhere or is counted, and no bytes
     const std::size_t size = bytes.size();
     Packet packet(lab.pool.copy(bytes));
     // What a device may claim of it.
-    packet.gso_size = random.below(2) == 0 ? std::uint16_t{0}
-                                           : static_cast<std::uint16_t>(random.below(100));
+    packet.gso_size =
+        random.below(2) == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(random.below(100));
     if (random.below(2) == 0) {
       packet.checksum = ChecksumState::partial;
       packet.checksum_from_end = random.below(300);
