@@ -4,7 +4,7 @@
 // static programs.
 
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { jobs, root, run, StepError } from './steps.mjs';
 
@@ -95,6 +95,7 @@ export function say(line) {
  * @property {string} image
  * @property {string} headers what a module is built against
  * @property {string[]} modules its own, in the order of loading
+ * @property {string[]} network those of network cards, in the order of loading
  * @property {string | null} selftest the patch's
  */
 
@@ -106,6 +107,10 @@ export async function debianKernel(version) {
     image: join(folder, 'vmlinuz'),
     headers: join(folder, 'headers'),
     modules: modules.sort(),
+    network: readFileSync(join(folder, 'network/list'), 'utf8')
+      .split('\n')
+      .filter((name) => name !== '')
+      .map((name) => join(folder, 'network', name)),
     selftest: null,
   };
 }
@@ -117,6 +122,7 @@ export async function smallKernel(version) {
     image: join(folder, 'vmlinuz'),
     headers: join(folder, 'build'),
     modules: [],
+    network: [],
     selftest: join(folder, 'selftest'),
   };
 }

@@ -169,10 +169,11 @@ export class Initramfs {
 }
 
 /**
- * @param {{ kernel: string, initramfs: string, memory: number }} machine memory in MiB
+ * @param {{ kernel: string, initramfs: string, memory: number, devices?: string[] }} machine memory in
+ *   MiB; `devices` are qemu's own options, such as network cards
  * @param {string} more for the kernel's command line
  */
-function qemuArguments({ kernel, initramfs, memory }, more) {
+function qemuArguments({ kernel, initramfs, memory, devices = [] }, more) {
   const commandLine = [
     'console=ttyS0',
     // A guest that can't go on ends at once.
@@ -190,15 +191,17 @@ function qemuArguments({ kernel, initramfs, memory }, more) {
     ...['-accel', 'tcg,thread=multi', '-smp', '2,sockets=2', '-m', String(memory)],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', kernel, '-initrd', initramfs, '-append', commandLine.join(' ').trim()],
+    ...devices,
   ];
 }
 
 /**
  * Boots a guest and waits until it turns itself off, dies, or hangs.
  * @param {{ kernel: string, initramfs: string, memory: number, console: string, results: string,
- *   programs: Program[], bootSeconds: number, onResult: (result: Result) => void }} guest `console` and
- *   `results` are files to be written; `bootSeconds` is what it may take to begin with a program;
- *   `onResult` hears of a program that ended, unless the guest ends right then
+ *   programs: Program[], bootSeconds: number, onResult: (result: Result) => void, devices?: string[],
+ *   signal?: AbortSignal }} guest `console` and `results` are files to be written; `bootSeconds` is what
+ *   it may take to begin with a program; `onResult` hears of a program that ended, unless the guest ends
+ *   right then; `devices` are qemu's own options; `signal` ends it before its time
  * @returns {Promise<{ hung: boolean, error: string }>} `error`: what qemu said, or ''
  */
 export function boot(guest) {
@@ -206,7 +209,11 @@ export function boot(guest) {
   writeFileSync(guest.results, '');
   const serial = (/** @type {string} */ file) => ['-serial', `file:${file}`];
   const args = [...qemuArguments(guest, ''), ...serial(guest.console), ...serial(guest.results)];
-  const child = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn('qemu-system-x86_64', args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    signal: guest.signal,
+    killSignal: 'SIGKILL',
+  });
   processes.add(child);
   let error = '';
   let hung = false;

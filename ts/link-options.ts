@@ -20,8 +20,10 @@ export interface LinkOptions {
   /**
    * `cable:NAME`: in memory; all stacks of the process (worker threads too) that name the same cable are
    * on it. `tap://NAME`, `tun://NAME`: a device of Linux. `packet://NAME`: beside the kernel on an
-   * interface of Linux. `vde://PATH` and every other locator of libvdeplug; `vdeplug:LOCATOR` for one whose
-   * scheme means something else here. docs/links.md has more of each, and says what others there are.
+   * interface of Linux. `udp://REMOTE:PORT`, `vxlan://REMOTE?vni=N`, `qemu:stream://PLACE`,
+   * `qemu:dgram://PLACE`: over sockets. `vde://PATH` and every other locator of libvdeplug;
+   * `vdeplug:LOCATOR` for one whose scheme means something else here. docs/links.md has more of each, and
+   * says what others there are.
    */
   url: string;
   /** The interface's name; 'eth0', 'eth1', ... if left out. */
@@ -40,7 +42,7 @@ export interface LinkOptions {
   offloads?: boolean;
   /**
    * Whether a link whose other end is gone is opened anew, about once a second until it is back. True if
-   * left out for the links to a program that may be restarted (vde); others take it too, but for those that
+   * left out for the links to a program that may be restarted (vde, qemu:stream); others take it too, but for those that
    * are never lost.
    */
   reconnect?: boolean;

@@ -5,13 +5,17 @@
 # the cache, without installing anything. Prints the folder, in which are then
 #
 #   vmlinuz, modules/       the kernel, and those of its modules that the tests load
+#   network/                network cards of qemu's: virtio-net-pci and e1000; `list` has their order
 #   headers/                what a module is built against: make -C FOLDER/headers M=...
 #   source.tar.xz           linux-source
 #   release                 what `uname -r` says
 #
 # The cache is $VPOLLNET_CACHE, else vpollnet/ in the user's cache folder. A version that is there is
-# not fetched again, until the file `release` is removed.
+# not fetched again, until the file `release` is removed or the folder is to have other contents.
 set -euo pipefail
+
+# One more with each change of what is in the folder.
+contents=2
 
 version=${1:-}
 case $version in
@@ -25,7 +29,7 @@ esac
 
 cache=${VPOLLNET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vpollnet}/kernel
 folder=$cache/debian-$version
-if [[ -e $folder/release ]]; then
+if [[ -e $folder/release && $(cat "$folder/contents" 2>/dev/null) == "$contents" ]]; then
   echo "$folder"
   exit 0
 fi
@@ -75,16 +79,28 @@ release=${release%-unsigned}
 modules=$work/root/lib/modules/$release
 [[ -d $modules ]] || modules=$work/root/usr/lib/modules/$release
 rm -rf "$folder"
-mkdir -p "$folder/modules"
-for module in drivers/net/tun fs/fuse/fuse; do
-  for file in "$modules/kernel/$module".ko*; do
+mkdir -p "$folder/modules" "$folder/network"
+
+# unpack MODULE FOLDER: says the file's name, or nothing if it is built into this kernel.
+unpack() {
+  local file name
+  for file in "$modules/kernel/$1".ko*; do
+    name=$(basename "$file" .xz)
     case $file in
-    *'*') ;; # built into this kernel
-    *.xz) xz -dc "$file" >"$folder/modules/$(basename "$file" .xz)" ;;
-    *) cp "$file" "$folder/modules/" ;;
+    *'*') ;;
+    *.xz) xz -dc "$file" >"$2/$name" && echo "$name" ;;
+    *) cp "$file" "$2/" && echo "$name" ;;
     esac
   done
+}
+for module in drivers/net/tun fs/fuse/fuse; do
+  unpack "$module" "$folder/modules" >/dev/null
 done
+for module in drivers/virtio/virtio drivers/virtio/virtio_ring drivers/virtio/virtio_pci_modern_dev \
+  drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci net/core/failover \
+  drivers/net/net_failover drivers/net/virtio_net drivers/net/ethernet/intel/e1000/e1000; do
+  unpack "$module" "$folder/network"
+done >"$folder/network/list"
 cp "$work/root/boot/vmlinuz-$release" "$folder/vmlinuz"
 cp "$work"/root/usr/src/linux-source-*.tar.xz "$folder/source.tar.xz"
 
@@ -99,5 +115,6 @@ for part in headers common; do
   done
 done
 
+echo "$contents" >"$folder/contents"
 echo "$release" >"$folder/release"
 echo "$folder"

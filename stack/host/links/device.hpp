@@ -22,7 +22,8 @@ class Device {
   /// Readable when a frame has come, writable when there is room for one; -1: never to be waited
   /// for. Owned by the device. May be another one after a read(), which is then watched instead.
   virtual int fd() const = 0;
-  /// The descriptor that shows room, where that is not fd(). Never changes.
+  /// The descriptor that shows room, where that is not fd(). May be another one each time that
+  /// there is none; must be open as long as the device is.
   virtual int room_fd() const { return fd(); }
   virtual const LinkCapabilities& capabilities() const = 0;
 
@@ -45,6 +46,7 @@ class Device {
   virtual Errno absence() const { return Errno::ok; }
 
   /// True for an error after which the device never works again, false for one of a single frame.
+  /// It holds no packet then: it may be destroyed without the pump's lock.
   virtual bool is_gone(Errno error) const = 0;
 
   /// Where it counts the frames that it drops itself; must outlive it.

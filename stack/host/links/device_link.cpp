@@ -43,12 +43,13 @@ void DeviceLink::unwatch() {
 void DeviceLink::wait_for_room(bool wanted) {
   if (wanted == waits_for_room_ || watched_ < 0) return;
   waits_for_room_ = wanted;
-  if (device_->room_fd() == device_->fd()) {
+  if (!wanted && room_watched_ >= 0) {
+    pump_.unwatch(room_source_, std::exchange(room_watched_, -1));
+  } else if (!wanted || device_->room_fd() == watched_) {
     pump_.change(source_, watched_, wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
-  } else if (!wanted) {
-    pump_.unwatch(room_source_, device_->room_fd());
   } else if (const auto source = pump_.watch(room_, device_->room_fd(), EPOLLOUT)) {
     room_source_ = *source;
+    room_watched_ = device_->room_fd();
   } else {
     waits_for_room_ = false;  // the next frame tries again
   }
@@ -164,6 +165,8 @@ void DeviceLink::flush() {
     }
     const Errno sent = device_->flush(pump_.pool());
     if (sent != Errno::ok && sent != Errno::again && device_->is_gone(sent)) return fail(sent);
+    follow();
+    if (failure_ != Errno::ok) return;
     // A device that gathers has room again once it has sent.
     if (waiting_.empty() || sent == Errno::again || !device_->gathers()) {
       return wait_for_room(!waiting_.empty() || sent == Errno::again);

@@ -83,6 +83,8 @@ class DeviceLink final : public Link, private PumpSource, private HoldEnd {
   int watched_ = -1;  ///< the descriptor that is watched
   Room room_{*this};
   Pump::SourceId room_source_ = 0;
+  int room_watched_ =
+      -1;  ///< what shows room, where it is another descriptor, while that is wanted
   bool waits_for_room_ = false;
   bool readable_ = false;  ///< the device may have more than was read
   FrameQueue waiting_{kQueueFrames, kQueueBytes};

@@ -12,6 +12,7 @@
 #include "host/links/device_link.hpp"
 #include "host/links/link_url.hpp"
 #include "host/links/packet_socket.hpp"
+#include "host/links/socket_links.hpp"
 #include "host/links/tap.hpp"
 #include "host/links/vdeplug.hpp"
 #include "host/random.hpp"
@@ -90,6 +91,30 @@ Failure plan_replay(LinkUrl& url, const LinkSpec&, LinkPlan& plan) {
   return {};
 }
 
+/// What never dies is not opened anew.
+Failure open_lasting_device(const Failure& unreadable, LinkPlan& plan, const OpenDevice& open) {
+  Failure failure = unreadable;
+  if (!failure) plan.device = open(failure);
+  return failure;
+}
+
+Failure plan_udp(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
+  OpenDevice open;
+  return open_lasting_device(read_udp_link(url, spec.mtu, open), plan, open);
+}
+
+Failure plan_vxlan(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
+  OpenDevice open;
+  return open_lasting_device(read_vxlan_link(url, spec.mtu, open), plan, open);
+}
+
+Failure plan_qemu(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
+  OpenDevice open;
+  const Failure failure = read_qemu_link(url, spec.mtu, open, plan.reconnects);
+  if (failure || !plan.reconnects) return open_lasting_device(failure, plan, open);
+  return open_device(plan, std::move(open));
+}
+
 /// One kind of link: fills in what `url` and `spec` ask for. A parameter that it does not take is
 /// an error.
 struct Scheme {
@@ -104,6 +129,9 @@ constexpr std::array kSchemes{
     Scheme{"tap", "tap://NAME", plan_tap},
     Scheme{"tun", "tun://NAME", plan_tun},
     Scheme{"packet", "packet://INTERFACE", plan_packet},
+    Scheme{"udp", "udp://REMOTE:PORT", plan_udp},
+    Scheme{"vxlan", "vxlan://REMOTE?vni=N", plan_vxlan},
+    Scheme{"qemu", "qemu:stream://PLACE, qemu:dgram://PLACE", plan_qemu},
 };
 
 const Scheme* find_scheme(std::string_view name) {

@@ -103,6 +103,15 @@ std::uint64_t LinkUrl::take_number(std::string_view key, std::uint64_t least, st
   return otherwise;
 }
 
+bool LinkUrl::take_flag(std::string_view key, Failure& failure) {
+  const auto value = take(key);
+  if (!value || *value == "0" || *value == "false") return false;
+  if (value->empty() || *value == "1" || *value == "true") return true;
+  failure = invalid_link("'" + std::string(key) +
+                         "' is given or not, or has the value 1 or 0, not '" + *value + "'");
+  return false;
+}
+
 Failure LinkUrl::finish() const {
   if (parameters_.empty()) return {};
   return invalid_link("a link of " + scheme_ + ": has no parameter '" + parameters_.begin()->first +
@@ -121,7 +130,7 @@ Failure parse_endpoint(std::string_view text, const Endpoint& defaults, std::str
   std::string_view port;
   if (text.starts_with('[')) {
     const std::size_t end = text.find(']');
-    if (end == std::string_view::npos) return refuse();
+    if (end == std::string_view::npos || end == 1) return refuse();
     host = text.substr(1, end - 1);
     port = text.substr(end + 1);
     if (!port.empty() && port[0] != ':') return refuse();

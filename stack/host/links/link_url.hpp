@@ -38,6 +38,9 @@ class LinkUrl {
   /// with EINVAL, which names the key, for anything else.
   std::uint64_t take_number(std::string_view key, std::uint64_t least, std::uint64_t most,
                             std::uint64_t otherwise, Failure& failure);
+  /// take() of a switch: true for "?key", "1" and "true", false for "0" and "false", or if it was
+  /// not given. Fills in `failure` for anything else.
+  bool take_flag(std::string_view key, Failure& failure);
   /// EINVAL, naming the first, if there are parameters that nobody took.
   Failure finish() const;
 
