@@ -74,8 +74,7 @@ const script = `
 nc -ll -p 7 -e cat &
 pings() {
   for try in 1 2 3; do
-    ping -c 1 -W 5 "$@" >/tmp/said 2>&1 && return
-    cat /tmp/said
+    ping -c 1 -W 5 "$@" >/dev/null && return
   done
   return 1
 }
