@@ -18,8 +18,8 @@ target_compile_definitions(vpollnet PRIVATE
 target_include_directories(vpollnet SYSTEM PRIVATE ${CMAKE_JS_INC})
 target_link_libraries(vpollnet PRIVATE vpollnet_options vpollnet_host ${CMAKE_JS_LIB})
 
-# A worker that ends may be the last one that has the addon loaded, while a thread of ours still waits in
-# the opening of a device: the code stays where it is.
+# A worker that ends may be the last thread that has the addon loaded, while one of ours still waits in the
+# opening of a device, or in a call of libvdeplug: the code stays where it is.
 target_link_options(vpollnet PRIVATE "LINKER:-z,nodelete")
 
 vpollnet_optimise_across_files(vpollnet)

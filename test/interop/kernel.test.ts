@@ -7,10 +7,11 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { POLLERR, POLLHUP, POLLIN, POLLOUT, type Stack, WOULD_BLOCK } from '../../ts/index.js';
+import { POLLERR, POLLHUP, POLLIN, POLLOUT, Stack, WOULD_BLOCK } from '../../ts/index.js';
 import {
   connect,
   families,
+  ip,
   kernelServer,
   makeDevice,
   material,
@@ -285,5 +286,26 @@ describe('a peer that vanishes', () => {
     const [event] = await down;
     expect(event).toMatchObject({ url: 'tap://tap3' });
     await stack.close();
+  });
+
+  test('a device that is deleted is made anew where `reconnect` asks for it', async () => {
+    makeDevice('tap4', 'tap');
+    const stack = await Stack.open({
+      links: [{ url: 'tap://tap4', addresses: ['10.0.4.2/24'], reconnect: true, ipv6: false }],
+    });
+    try {
+      const down = once(stack, 'linkdown');
+      const up = once(stack, 'linkup');
+      removeDevice('tap4');
+      await down;
+      await up;
+      ip('address', 'add', '10.0.4.1/24', 'dev', 'tap4');
+      ip('link', 'set', 'tap4', 'up');
+      expect(await sh('ping', '-c', '2', '-i', '0.1', '-W', '2', '10.0.4.2')).toContain(
+        '2 received',
+      );
+    } finally {
+      await stack.close();
+    }
   });
 });

@@ -66,6 +66,26 @@ export class VdeSwitch {
     if (this.#process !== undefined) await end(this.#process, signal);
   }
 
+  /** In the place of the switch that was stopped: takes connections, and says nothing. */
+  async pretend(): Promise<{ clients: () => number; close: () => Promise<void> }> {
+    const sockets = new Set<net.Socket>();
+    const server = net.createServer((socket) => {
+      sockets.add(socket.on('error', () => {}));
+    });
+    const control = join(this.path, 'ctl');
+    rmSync(control, { force: true });
+    server.listen(control);
+    await once(server, 'listening');
+    return {
+      clients: () => sockets.size,
+      close: async () => {
+        for (const socket of sockets) socket.destroy();
+        server.close();
+        await once(server, 'close');
+      },
+    };
+  }
+
   /** A TAP of the kernel's on this switch, up. */
   async attachTap(name: string, address: string, mtu = 1500): Promise<void> {
     ip('tuntap', 'add', 'dev', name, 'mode', 'tap');

@@ -240,6 +240,46 @@ describe.skipIf(obstacle !== null)('a switch', () => {
     expect(stack.links()).toEqual([]);
     await stack.close();
   });
+
+  test('that takes connections and never answers holds up nobody', async () => {
+    const vde = await new VdeSwitch().start();
+    onTestFinished(() => vde.remove());
+    const stack = await open(vde.url, '10.77.3.1/24');
+    const down = once(stack, 'linkdown');
+    await vde.stop();
+    await down;
+    const silent = await vde.pretend();
+    await until('an attempt waits', () => silent.clients() === 1);
+    expect(stack.links()[0]?.error).toMatchObject({ code: 'ECONNRESET' });
+    stack.removeLink('eth0');
+    await stack.close();
+    await silent.close();
+  });
+
+  test('that does so lets a worker end, and what it waits in does the process no harm', async () => {
+    const vde = await new VdeSwitch().start();
+    onTestFinished(() => vde.remove());
+    const program = join(root, 'test/links/programs/worker-ends.mjs');
+    const child = spawn(process.execPath, [program, vde.url], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const ended = once(child, 'exit');
+    let said = '';
+    child.stdout.on('data', (data) => {
+      said += data;
+    });
+    await until('the link is up', () => said === 'up\n');
+    await vde.stop();
+    await until('the link is down', () => said.endsWith('down\n'));
+    const silent = await vde.pretend();
+    await until('an attempt waits', () => silent.clients() === 1);
+    child.stdin.write('go on\n');
+    await until('the worker has ended', () => said.endsWith('the worker has ended\n'));
+    await silent.close();
+    child.stdin.write('go on\n');
+    expect(await ended).toEqual([0, null]);
+    expect(said).toBe('up\ndown\nthe worker has ended\nstill here\n');
+  });
 });
 
 describe.skipIf(obstacle !== null)('other locators', () => {
