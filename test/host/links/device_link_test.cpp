@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
@@ -321,6 +322,7 @@ struct Outlet {
   bool answers = true;  ///< false: an attempt waits
   int attempts = 0;
   int open = 0;
+  int most_open = 0;
   int peer = -1;  ///< the other end of the last one
 
   void set(bool does_work, bool does_answer) {
@@ -375,6 +377,7 @@ std::unique_ptr<Device> open_outlet(const std::shared_ptr<Outlet>& outlet, Failu
   }
   outlet->peer = ends[1];
   outlet->open++;
+  outlet->most_open = std::max(outlet->most_open, outlet->open);
   return std::make_unique<OutletDevice>(outlet, ends[0]);
 }
 
@@ -466,6 +469,7 @@ TEST_CASE("a device that dies is tried again until it is back, and its link work
     // And once more.
     all.cut();
     CHECK(eventually([&] { return all.failure() == Errno::ok; }));
+    CHECK(all.outlet->count(&Outlet::most_open) == 1);
   }
   CHECK(test::back_to(before));
 }
