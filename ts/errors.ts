@@ -54,8 +54,10 @@ export interface ErrorPlace {
   url?: string | undefined;
   /** The file, if the error is about one. */
   path?: string | undefined;
-  /** What to do about it; if left out, the general advice for the call and the code. */
+  /** What to do about it; if left out, the advice for the call and the code. */
   detail?: string | undefined;
+  /** By 'call CODE', what is to be said instead of the general advice; '' for nothing. */
+  advice?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -79,7 +81,8 @@ export class NetworkError extends Error {
   /** @param errno positive, as in errno.h */
   constructor(syscall: string, errno: number, place: ErrorPlace = {}) {
     const code = names.get(errno) ?? `E${errno}`;
-    const { address, port, url, path, detail = advice[`${syscall} ${code}`] } = place;
+    const key = `${syscall} ${code}`;
+    const { address, port, url, path, detail = place.advice?.[key] ?? advice[key] } = place;
     let message = `${syscall} ${code}`;
     if (address !== undefined) {
       message += ` ${port !== undefined && isIPv6(address) ? `[${address}]` : address}`;

@@ -18,9 +18,15 @@ export abstract class ForeignStack implements SocketStack {
     interfaceId: (nameOrId) => this.interfaceId(nameOrId),
     keep: (socket) => this.#sockets.add(socket),
     forget: (socket) => this.#sockets.delete(socket),
+    advice: this.advice,
   };
   readonly #closeAtExit = () => void this.#closeNow();
   #closed = false;
+
+  /** What errors of its sockets say, where that is not what a Stack's would: ErrorPlace.advice. */
+  protected get advice(): Readonly<Record<string, string>> {
+    return {};
+  }
 
   /** @internal */
   constructor(native: NativeBsdStack) {

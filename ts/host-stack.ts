@@ -8,6 +8,16 @@ import { ForeignStack } from './foreign-stack.js';
 import { type NativeBsdStack, native } from './native.js';
 import type { AddressInfo } from './stack-info.js';
 
+const noRoute = 'the host has no route there: ip route';
+const advice = {
+  'bind EADDRNOTAVAIL': 'not an address of the host: see addresses()',
+  'bind EADDRINUSE': 'another socket of the host has it; port 0 picks a free one',
+  'bind EACCES': 'the port is below net.ipv4.ip_unprivileged_port_start',
+  'connect ENETUNREACH': noRoute,
+  'connect EHOSTUNREACH': '',
+  'sendTo ENETUNREACH': noRoute,
+};
+
 const illegal = Symbol('only HostStack.open() has this');
 
 /**
@@ -23,6 +33,10 @@ export class HostStack extends ForeignStack {
 
   static async open(): Promise<HostStack> {
     return new HostStack(new native.NativeBsdStack(), illegal);
+  }
+
+  protected override get advice(): Readonly<Record<string, string>> {
+    return advice;
   }
 
   /** The host's addresses, of the interfaces that are up. */

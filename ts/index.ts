@@ -8,7 +8,7 @@ export { type ErrorPlace, NetworkError } from './errors.js';
 export { HostStack } from './host-stack.js';
 export type { Impairment, ImpairmentByDirection, ImpairmentState } from './impairment.js';
 export type { LinkOptions } from './link-options.js';
-export { LoadedStack, type LoadOptions } from './loaded-stack.js';
+export { type LoadedLink, LoadedStack, type LoadOptions } from './loaded-stack.js';
 export type {
   OptionName,
   ReadableOptionName,

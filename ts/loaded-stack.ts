@@ -3,16 +3,29 @@
 // A stack of a plug-in of the libioth kind.
 
 import { constants, homedir } from 'node:os';
-import { checkArray, checkObject, checkString } from './check.js';
+import { checkAddress, checkArray, checkCidr, checkObject, checkString } from './check.js';
 import { illegalConstructor, invalidValue, NetworkError } from './errors.js';
 import { ForeignStack } from './foreign-stack.js';
-import { type NativeBsdStack, native } from './native.js';
+import { type NativeBsdStack, type NativePluginLink, native } from './native.js';
 
 const { EINVAL } = constants.errno;
 
+/** A link of a plug-in's stack. */
+export interface LoadedLink {
+  /** A virtual network locator, such as 'vde:///run/switch'; what it may be is the plug-in's. */
+  url: string;
+  /** With their prefixes: '10.0.0.2/24', 'fd00::2/64'. Used at once, without looking for duplicates. */
+  addresses?: readonly string[];
+  /** Routers for everything that is not on a link. */
+  gateways?: readonly string[];
+}
+
 export interface LoadOptions {
-  /** Virtual network locators, in the order of the stack's interfaces; what they may be is the plug-in's. */
-  links?: readonly string[];
+  /**
+   * In the order of the stack's interfaces. A string is a locator alone: the interface is left as the plug-in
+   * makes it. An object's interface is set up and gets its addresses, over the plug-in's netlink sockets.
+   */
+  links?: readonly (string | LoadedLink)[];
   /** Handed to the plug-in as it is. */
   options?: string;
   /**
@@ -30,6 +43,14 @@ export interface LoadOptions {
 const accepted =
   `0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 CC0-1.0 ISC MIT MIT-0 Unlicense Zlib
   LGPL-2.0-only LGPL-2.1-only LGPL-3.0-only MPL-2.0`.split(/\s+/);
+
+/** What only our own stacks can be asked. */
+const advice = {
+  'bind EADDRNOTAVAIL': 'not an address of this stack',
+  'connect ENETUNREACH': 'the stack has no route there',
+  'sendTo ENETUNREACH': 'the stack has no route there',
+  'socket EACCES': '',
+};
 
 const illegal = Symbol('only Stack.load() has this');
 
@@ -50,18 +71,23 @@ export class LoadedStack extends ForeignStack {
     this.license = nativeStack.license ?? '';
   }
 
+  protected override get advice(): Readonly<Record<string, string>> {
+    return advice;
+  }
+
   /** @internal */
   static open(name: string, options: LoadOptions): LoadedStack {
     const { links = [], options: text = '', licenses = [] } = checkObject(options, 'options');
-    const list = (value: unknown, key: string) =>
-      checkArray(value, key).map((one, i) => checkText(one, `${key}[${i}]`));
+    const checkedLinks = checkArray(links, 'options.links').map((link, i) =>
+      checkLoadedLink(link, `options.links[${i}]`),
+    );
     const nativeStack = new native.NativeBsdStack({
       name: checkString(name, 'name'),
       // Not HOME of the C library: a worker's environment is its own.
       home: process.env.HOME || homedir(),
-      links: list(links, 'options.links'),
+      links: checkedLinks,
       options: checkText(text, 'options.options'),
-      licenses: [...accepted, ...list(licenses, 'options.licenses')],
+      licenses: [...accepted, ...list(licenses, 'options.licenses', checkText)],
     });
     if (nativeStack.failure !== undefined) {
       const [errno, syscall, detail] = nativeStack.failure;
@@ -70,6 +96,27 @@ export class LoadedStack extends ForeignStack {
     }
     return new LoadedStack(name, nativeStack, illegal);
   }
+}
+
+function list(
+  value: unknown,
+  name: string,
+  check: (value: unknown, name: string) => string,
+): string[] {
+  return checkArray(value, name).map((one, i) => check(one, `${name}[${i}]`));
+}
+
+function checkLoadedLink(value: unknown, name: string): NativePluginLink {
+  if (typeof value === 'string') {
+    return { url: checkText(value, name), configured: false, addresses: [], gateways: [] };
+  }
+  const { url, addresses = [], gateways = [] } = checkObject(value, name);
+  return {
+    url: checkText(url, `${name}.url`),
+    configured: true,
+    addresses: list(addresses, `${name}.addresses`, checkCidr),
+    gateways: list(gateways, `${name}.gateways`, checkAddress),
+  };
 }
 
 /** A string that C can take whole. */

@@ -233,11 +233,19 @@ export interface NativeSwitch {
   close(): void;
 }
 
+/** A link of a plug-in, checked: host::PluginLink. */
+export interface NativePluginLink {
+  url: string;
+  configured: boolean;
+  addresses: string[];
+  gateways: string[];
+}
+
 /** What plug-in is wanted: host::PluginRequest. */
 export interface NativePluginRequest {
   name: string;
   home: string;
-  links: string[];
+  links: NativePluginLink[];
   options: string;
   licenses: string[];
 }

@@ -37,6 +37,7 @@ export function openSocket(
     throw invalidValue('type', type, "must be 'tcp', 'udp' or 'icmp'");
   }
   const socket = native.socket(type);
-  if (typeof socket === 'number') throw new NetworkError('socket', -socket);
+  if (typeof socket === 'number')
+    throw new NetworkError('socket', -socket, { advice: owner.advice });
   return new classes[type](socket, owner);
 }

@@ -51,6 +51,8 @@ export interface SocketOwner {
   /** Keeps an open socket from being collected. */
   keep(socket: Socket): void;
   forget(socket: Socket): void;
+  /** What its errors say instead of the general advice: ErrorPlace.advice. */
+  readonly advice?: Readonly<Record<string, string>>;
 }
 
 /** Null for the unspecified end of a socket that is not bound. */
@@ -258,7 +260,7 @@ export abstract class Socket {
    * A descriptor of the operating system that poll, select, epoll and every event loop can wait for,
    * with this socket's POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLHUP and POLLERR. It can only be
    * waited for, and is closed with the socket: close it by `close()`, never as a number.
-   * Behind it is the vpoll library, whose environment variables VPOLL_BACKEND and VPOLL_EXACT say how it
+   * Of a HostStack and a LoadedStack it is the socket itself. Of a Stack, behind it is the vpoll library, whose environment variables VPOLL_BACKEND and VPOLL_EXACT say how it
    * is made (`man 3 vpoll`).
    * @throws {NetworkError} EBADF when closed, EMFILE when the process has no more descriptors;
    *   EOPNOTSUPP, EACCES or EINVAL where the environment asks for what cannot be had
@@ -304,19 +306,20 @@ export abstract class Socket {
     if (errno === EBADF && this.native.closed()) {
       return new NetworkError(syscall, errno, { detail: 'the socket is closed' });
     }
+    const { advice } = this.owner;
     if (target !== undefined) {
       const [host, port] = target;
       const address = host === '' ? '::' : host;
-      return new NetworkError(syscall, errno, { address, port, detail });
+      return new NetworkError(syscall, errno, { address, port, detail, advice });
     }
     const transfer = syscall === 'send' || syscall === 'recv';
     const connecting = transfer && errno !== ENOTCONN && errno !== EPIPE && this.#connecting;
     if (connecting && errno !== ECONNRESET) {
       const { host: address, port } = connecting;
-      this.#error = new NetworkError('connect', errno, { address, port });
+      this.#error = new NetworkError('connect', errno, { address, port, advice });
       return this.#error;
     }
-    const error = new NetworkError(syscall, errno, { detail });
+    const error = new NetworkError(syscall, errno, { detail, advice });
     if (transfer && errno !== ENOTCONN && errno !== EPIPE) this.#error = error;
     return error;
   }

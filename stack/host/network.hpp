@@ -43,7 +43,7 @@ struct LinkSpec {
   LinkImpairment impairment;
 };
 
-/// One socket, shared by JavaScript objects, pollers and the pump. Thread-safe; the calls after
+/// One socket of the core, of the host's kernel or of a plug-in (sockets/), shared by JavaScript objects, pollers and the pump. Thread-safe; the calls after
 /// close(), and after the network's close, return EBADF.
 class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
  public:
@@ -68,9 +68,10 @@ class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
   virtual void close() = 0;
   virtual bool closed() const = 0;
 
-  /// The exact mask of Ready bits now; POLLNVAL (0x20) once closed. Takes no lock.
+  /// The exact mask of Ready bits now; POLLNVAL (0x20) once closed. Does not wait for the pump.
   virtual std::uint32_t readiness() const = 0;
-  /// The vpoll descriptor, made at the first call and closed with the handle. EMFILE, ENFILE,
+  /// The vpoll descriptor, made at the first call and closed with the handle; of a socket that is not the
+  /// core's, the socket's own. EMFILE, ENFILE,
   /// EBADF; EOPNOTSUPP, EACCES and EINVAL where the environment asks for a back end that is not to
   /// be had.
   virtual Result<int> fd() = 0;

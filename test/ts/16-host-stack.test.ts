@@ -524,6 +524,18 @@ describe('the host as a stack', () => {
     expect(thrownBy(() => host.socket(untyped('constructor'))).code).toBe('ERR_INVALID_ARG_VALUE');
   });
 
+  test('gives advice about the host, not about a stack of ours', async () => {
+    const host = await openHost();
+    const message = (call: () => unknown) => thrownBy(call).message;
+    expect(message(() => host.socket('udp').bind({ host: '198.51.100.1', port: 9 }))).toBe(
+      'bind EADDRNOTAVAIL 198.51.100.1:9 - not an address of the host: see addresses()',
+    );
+    const { port } = host.socket('tcp').bind({ host: '127.0.0.1' }).listen().localAddress!;
+    expect(message(() => host.socket('tcp').bind({ host: '127.0.0.1', port }))).toContain(
+      'another socket of the host has it',
+    );
+  });
+
   test('shows its addresses, and takes interfaces as zones', async () => {
     const host = await openHost();
     expect(host.addresses()).toContainEqual({

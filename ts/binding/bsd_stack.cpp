@@ -27,6 +27,30 @@ std::vector<std::string> list_of(const Napi::Object& object, const char* name) {
   return result;
 }
 
+/// False for an address that is none.
+bool to_links(const Napi::Object& object, std::vector<host::PluginLink>& links) {
+  const Napi::Array array = object.Get("links").As<Napi::Array>();
+  for (std::uint32_t i = 0; i < array.Length(); i++) {
+    const Napi::Object given = array.Get(i).As<Napi::Object>();
+    host::PluginLink link{.locator = text_of(given, "url"),
+                          .configured = given.Get("configured").As<Napi::Boolean>(),
+                          .addresses = {},
+                          .gateways = {}};
+    for (const std::string& text : list_of(given, "addresses")) {
+      const auto address = Cidr::parse(text);
+      if (!address) return false;
+      link.addresses.push_back(*address);
+    }
+    for (const std::string& text : list_of(given, "gateways")) {
+      const auto gateway = IpAddress::parse(text);
+      if (!gateway) return false;
+      link.gateways.push_back(*gateway);
+    }
+    links.push_back(std::move(link));
+  }
+  return true;
+}
+
 }  // namespace
 
 Napi::Function NativeBsdStack::define(Napi::Env env) {
@@ -44,12 +68,14 @@ NativeBsdStack::NativeBsdStack(const Napi::CallbackInfo& info)
     stack_ = host::BsdStack::open_kernel();
   } else {
     const auto given = info[0].As<Napi::Object>();
-    const host::PluginRequest request{.name = text_of(given, "name"),
-                                      .home = text_of(given, "home"),
-                                      .links = list_of(given, "links"),
-                                      .options = text_of(given, "options"),
-                                      .licences = list_of(given, "licenses")};
-    const host::Failure failure = host::BsdStack::load(request, stack_);
+    host::PluginRequest request{.name = text_of(given, "name"),
+                                .home = text_of(given, "home"),
+                                .links = {},
+                                .options = text_of(given, "options"),
+                                .licences = list_of(given, "licenses")};
+    const host::Failure failure = to_links(given, request.links)
+                                      ? host::BsdStack::load(request, stack_)
+                                      : host::Failure{Errno::invalid, "load", ""};
     auto self = info.This().As<Napi::Object>();
     if (failure) {
       self.Set("failure", failure_value(info.Env(), failure));

@@ -159,11 +159,6 @@ Errno BsdCalls::ioctl(int fd, unsigned long request, void* argument) const {
   return call(f_.ioctl, fd, request, argument).error();
 }
 
-Result<int> BsdCalls::fcntl(int fd, int command, long argument) const {
-  const auto result = call(f_.fcntl, fd, command, argument);
-  return result ? Result<int>(static_cast<int>(*result)) : result.error();
-}
-
 // --- in ---
 
 Result<std::size_t> BsdCalls::read(int fd, std::span<std::uint8_t> buffer) const {

@@ -54,7 +54,6 @@ class BsdCalls {
   Errno getsockopt(int fd, int level, int option, void* value, socklen_t* length) const;
   Errno shutdown(int fd, int how) const;
   Errno ioctl(int fd, unsigned long request, void* argument) const;
-  Result<int> fcntl(int fd, int command, long argument) const;
 
   Result<std::size_t> read(int fd, std::span<std::uint8_t> buffer) const;
   Result<std::size_t> recv(int fd, std::span<std::uint8_t> buffer, int flags) const;

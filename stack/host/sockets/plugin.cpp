@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "host/sockets/licence.hpp"
+#include "host/sockets/rtnetlink.hpp"
 
 namespace vpollnet::host {
 namespace {
@@ -95,6 +97,7 @@ Failure Plugin::load(const PluginRequest& request, std::shared_ptr<Plugin>& plug
   Failure failure = candidate->open(request);
   if (!failure) failure = candidate->check_licence_of(request);
   if (!failure) failure = candidate->new_stack(request);
+  if (!failure) failure = candidate->configure(request);
   if (!failure) plugin = candidate;
   return failure;
 }
@@ -185,7 +188,7 @@ Failure Plugin::new_stack(const PluginRequest& request) {
 #undef VPOLLNET_TAKE
 
   std::vector<const char*> locators;
-  for (const std::string& link : request.links) locators.push_back(link.c_str());
+  for (const PluginLink& link : request.links) locators.push_back(link.locator.c_str());
   locators.push_back(nullptr);
   *error_() = 0;
   void* stack = functions_.newstack(locators.data(), request.options.c_str(), &functions_);
@@ -200,6 +203,46 @@ Failure Plugin::new_stack(const PluginRequest& request) {
   for (const auto& [name, there] : {std::pair("socket", functions_.socket != nullptr),
                                     std::pair("close", functions_.close != nullptr)}) {
     if (!there) return wrong_kind("no " + prefix_ + name);
+  }
+  return {};
+}
+
+/// The interfaces but the loopback, by number, are those of the links in their order.
+Failure Plugin::configure(const PluginRequest& request) {
+  const bool wanted = std::any_of(request.links.begin(), request.links.end(),
+                                  [](const PluginLink& link) { return link.configured; });
+  if (!wanted) return {};
+  Rtnetlink netlink(*calls_);
+  Errno error = netlink.open();
+  if (error != Errno::ok) {
+    return {error, "load", path_ + " has no rtnetlink to give its links addresses by"};
+  }
+  const auto interfaces = netlink.interfaces();
+  if (!interfaces) return {interfaces.error(), "load", path_ + " does not list its interfaces"};
+  std::vector<InterfaceId> indices;
+  for (const Rtnetlink::Interface& interface : *interfaces) {
+    if (!interface.loopback)
+      indices.push_back(interface.index);
+    else if (error == Errno::ok)
+      error = netlink.set_up(interface.index);
+  }
+  if (error != Errno::ok) return {error, "load", path_ + ": the loopback does not come up"};
+  for (std::size_t i = 0; i < request.links.size(); i++) {
+    const PluginLink& link = request.links[i];
+    if (!link.configured) continue;
+    const auto failed = [&](const std::string& what) {
+      return Failure{error, "load", path_ + ": " + what + " of link '" + link.locator + "'"};
+    };
+    error = i < indices.size() ? netlink.set_up(indices[i]) : Errno::no_such_device;
+    if (error != Errno::ok) return failed("the interface");
+    for (const Cidr& address : link.addresses) {
+      error = netlink.add_address(indices[i], address);
+      if (error != Errno::ok) return failed("address " + address.to_string());
+    }
+    for (const IpAddress& gateway : link.gateways) {
+      error = netlink.add_gateway(indices[i], gateway);
+      if (error != Errno::ok) return failed("gateway " + gateway.to_string());
+    }
   }
   return {};
 }

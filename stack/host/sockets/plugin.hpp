@@ -8,14 +8,24 @@
 
 #include "host/failure.hpp"
 #include "host/sockets/bsd_calls.hpp"
+#include "wire/address.hpp"
 
 namespace vpollnet::host {
 
+struct PluginLink {
+  std::string locator;  ///< of the virtual network
+  /// Whether its interface is set up and given what follows, by rtnetlink(7); else that is left to
+  /// the plug-in.
+  bool configured = false;
+  std::vector<Cidr> addresses;
+  std::vector<IpAddress> gateways;  ///< default routes
+};
+
 struct PluginRequest {
-  std::string name;                ///< letters, digits and '_'
-  std::string home;                ///< plug-ins in `home`/.ioth come first; empty: none there
-  std::vector<std::string> links;  ///< virtual network locators
-  std::string options;             ///< as the plug-in has them
+  std::string name;  ///< letters, digits and '_'
+  std::string home;  ///< plug-ins in `home`/.ioth come first; empty: none there
+  std::vector<PluginLink> links;
+  std::string options;  ///< as the plug-in has them
   /// SPDX identifiers that are accepted; "NOASSERTION" stands for a plug-in that names none.
   std::vector<std::string> licences;
 };
@@ -25,8 +35,9 @@ struct PluginRequest {
 class Plugin {
  public:
   /// ENOENT: not found, with the paths that were looked at. ENOEXEC: dlopen(3) refused. EPERM: its
-  /// licence is not accepted. EOPNOTSUPP: no plug-in of this kind. Else newstack's own error.
-  /// The library's constructors run before its licence is read: dlopen(3) has no way around that.
+  /// licence is not accepted. EOPNOTSUPP: no plug-in of this kind. Else newstack's own error, or
+  /// that of giving a link its addresses. The library's constructors run before its licence is
+  /// read: dlopen(3) has no way around that.
   static Failure load(const PluginRequest& request, std::shared_ptr<Plugin>& plugin);
   ~Plugin() { end(); }
   Plugin(const Plugin&) = delete;
@@ -47,6 +58,7 @@ class Plugin {
   Failure check_licence_of(const PluginRequest& request);
   Failure new_stack(const PluginRequest& request);
   void* symbol(const std::string& suffix) const;
+  Failure configure(const PluginRequest& request);
   Failure wrong_kind(const std::string& what) const;
 
   std::string path_;
