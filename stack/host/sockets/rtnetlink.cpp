@@ -20,8 +20,9 @@ constexpr std::size_t aligned(std::size_t length) { return (length + 3) & ~std::
 
 template <class Struct>
 void append(std::vector<std::uint8_t>& bytes, const Struct& value) {
-  const auto* from = reinterpret_cast<const std::uint8_t*>(&value);
-  bytes.insert(bytes.end(), from, from + sizeof value);
+  const std::size_t at = bytes.size();
+  bytes.resize(at + sizeof value);
+  std::memcpy(bytes.data() + at, &value, sizeof value);
 }
 
 void append_attribute(std::vector<std::uint8_t>& bytes, std::uint16_t type,

@@ -6,6 +6,7 @@
 #include <linux/rtnetlink.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -33,7 +34,7 @@ BsdCalls fake_calls() {
   };
   f.recv = [](int, void* buffer, size_t length, int) {
     const std::size_t size = std::min(length, the_answer.size());
-    std::memcpy(buffer, the_answer.data(), size);
+    std::copy_n(the_answer.begin(), size, static_cast<std::uint8_t*>(buffer));
     return static_cast<ssize_t>(size);
   };
   return BsdCalls(f, nullptr, own_error, false);
@@ -41,8 +42,9 @@ BsdCalls fake_calls() {
 
 template <class Struct>
 void put(std::vector<std::uint8_t>& bytes, const Struct& value) {
-  const auto* from = reinterpret_cast<const std::uint8_t*>(&value);
-  bytes.insert(bytes.end(), from, from + sizeof value);
+  const std::size_t at = bytes.size();
+  bytes.resize(at + sizeof value);
+  std::memcpy(bytes.data() + at, &value, sizeof value);
 }
 
 /// One message of the first request's answer; `length` as it says itself.
