@@ -43,8 +43,9 @@ struct LinkSpec {
   LinkImpairment impairment;
 };
 
-/// One socket of the core, of the host's kernel or of a plug-in (sockets/), shared by JavaScript objects, pollers and the pump. Thread-safe; the calls after
-/// close(), and after the network's close, return EBADF.
+/// One socket of the core, of the host's kernel or of a plug-in (sockets/), shared by JavaScript
+/// objects, pollers and the pump. Thread-safe; the calls after close(), and after the network's
+/// close, return EBADF.
 class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
  public:
   virtual ~SocketHandle() = default;
@@ -70,10 +71,9 @@ class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
 
   /// The exact mask of Ready bits now; POLLNVAL (0x20) once closed. Does not wait for the pump.
   virtual std::uint32_t readiness() const = 0;
-  /// The vpoll descriptor, made at the first call and closed with the handle; of a socket that is not the
-  /// core's, the socket's own. EMFILE, ENFILE,
-  /// EBADF; EOPNOTSUPP, EACCES and EINVAL where the environment asks for a back end that is not to
-  /// be had.
+  /// The vpoll descriptor, made at the first call and closed with the handle; of a socket that is
+  /// not the core's, the socket's own. EMFILE, ENFILE, EBADF; EOPNOTSUPP, EACCES and EINVAL where
+  /// the environment asks for a back end that is not to be had.
   virtual Result<int> fd() = 0;
 };
 

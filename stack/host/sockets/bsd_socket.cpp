@@ -62,10 +62,9 @@ Result<BsdDescriptor> BsdSocket::make_one(int domain) const {
 }
 
 Errno BsdSocket::make(Family family) {
-  const bool mapped = calls_->is_kernel() && type_ != Type::ping;
   const Family unknown = type_ == Type::ping ? Family::ipv4 : Family::ipv6;
   const Family wanted = family == Family::none ? unknown : family;
-  auto made = make_one(mapped || wanted == Family::ipv6 ? AF_INET6 : AF_INET);
+  auto made = make_one(wanted == Family::ipv6 ? AF_INET6 : AF_INET);
   if (!made && made.error() == Errno::family_not_supported && family != Family::ipv6 &&
       !ipv6_only_) {
     made = make_one(AF_INET);  // a host without IPv6
