@@ -84,7 +84,10 @@ void DeviceLink::fail(Errno error) {
 
 void DeviceLink::begin_attempt(Nanos now) {
   reopen_at_ = kNever;
-  attempt_ = Reopening::start(reopen_, std::move(device_));
+  // Before the attempt, as the device may be one that can be open once only; and here, as frames
+  // that it has gathered belong to the pump's pool.
+  device_ = nullptr;
+  attempt_ = Reopening::start(reopen_);
   if (attempt_ != nullptr) {
     if (const auto source = pump_.watch(return_, attempt_->fd(), EPOLLIN)) {
       attempt_source_ = *source;

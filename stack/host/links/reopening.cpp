@@ -36,7 +36,7 @@ class Place {
 
 }  // namespace
 
-std::shared_ptr<Reopening> Reopening::start(OpenDevice open, std::unique_ptr<Device> old) {
+std::shared_ptr<Reopening> Reopening::start(OpenDevice open) {
   Place place;
   if (!place) return nullptr;
   const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -44,10 +44,10 @@ std::shared_ptr<Reopening> Reopening::start(OpenDevice open, std::unique_ptr<Dev
   std::shared_ptr<Reopening> shared(new Reopening(fd));
   try {
     const SignalsBlocked blocked;
-    std::thread thread(
-        [shared, place = std::move(place), open = std::move(open), old = std::move(old)]() mutable {
-          attempt(*shared, open, std::move(old));
-        });
+    std::thread thread([shared, place = std::move(place), open = std::move(open)] {
+      Failure failure;  // the next attempt may have another reason: the link keeps the first
+      shared->finish(open(failure));
+    });
     pthread_setname_np(thread.native_handle(), "vpollnet-reopen");
     // It may be waiting for a peer that never answers: nobody can wait for it in turn.
     thread.detach();
@@ -58,13 +58,6 @@ std::shared_ptr<Reopening> Reopening::start(OpenDevice open, std::unique_ptr<Dev
 }
 
 Reopening::~Reopening() { abandon(); }
-
-void Reopening::attempt(Reopening& attempt, const OpenDevice& open, std::unique_ptr<Device>&& old) {
-  // First, as the device may be one that can be open once only.
-  old = nullptr;
-  Failure failure;  // the next attempt may have another reason: the link keeps the first
-  attempt.finish(open(failure));
-}
 
 void Reopening::finish(std::unique_ptr<Device>&& device) {
   const std::lock_guard guard(mutex_);

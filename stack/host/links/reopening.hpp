@@ -23,9 +23,8 @@ class Reopening {
   /// How many threads of a process open devices at a time.
   static constexpr int kAtOnce = 16;
 
-  /// Closes `old` and calls `open`, on another thread. Null if there is no descriptor or thread to
-  /// be had now.
-  static std::shared_ptr<Reopening> start(OpenDevice open, std::unique_ptr<Device> old);
+  /// Calls `open` on another thread. Null if there is no descriptor or thread to be had now.
+  static std::shared_ptr<Reopening> start(OpenDevice open);
   ~Reopening();
   Reopening(const Reopening&) = delete;
   Reopening& operator=(const Reopening&) = delete;
@@ -39,7 +38,6 @@ class Reopening {
 
  private:
   explicit Reopening(int fd) : fd_(fd) {}
-  static void attempt(Reopening& attempt, const OpenDevice& open, std::unique_ptr<Device>&& old);
   void finish(std::unique_ptr<Device>&& device);
 
   std::mutex mutex_;
