@@ -2,7 +2,11 @@
 #include "host/links/link_port.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <string>
 #include <vector>
 
 #include "host/support.hpp"
@@ -23,6 +27,7 @@ class FakeLink final : public Link {
   void transmit(Packet&& frame) override {
     if (refuse) return counters_.drop(LinkDrop::queue_full);
     sent_.push_back(std::move(frame));
+    sent_frames++;
   }
   bool deliver(FrameReceiver& receiver, Nanos now, int& budget) override {
     while (!arrived.empty() && budget > 0) {
@@ -36,6 +41,7 @@ class FakeLink final : public Link {
 
   std::vector<Packet> arrived;
   bool refuse = false;
+  std::atomic<int> sent_frames{0};
 
  private:
   std::vector<Packet>& sent_;
@@ -59,6 +65,7 @@ struct Owner final : PumpMember, FrameReceiver {
   bool run(Nanos now, int& budget) override { return port->deliver(*this, now, budget); }
   Nanos next_deadline() const override { return port->next_deadline(); }
   void receive(Packet&& frame, Nanos) override { received.push_back(std::move(frame)); }
+  std::string_view drop_reason() const override { return reason; }
 
   Packet frame(std::size_t size = 100) {
     return Packet(pump->pool().copy(std::vector<std::uint8_t>(size, 0x45)));
@@ -88,6 +95,7 @@ struct Owner final : PumpMember, FrameReceiver {
   std::shared_ptr<Pump> pump;
   std::vector<Packet> sent;
   std::vector<Packet> received;
+  std::string_view reason;
   FakeLink* link = nullptr;
   std::unique_ptr<LinkPort> port;
 };
@@ -106,6 +114,20 @@ TEST_CASE("port: frames of both directions are delayed, and the pump wakes for t
   CHECK(owner.count(owner.received) == 0);
   CHECK(eventually([&] { return owner.count(owner.sent) == 1; }));
   CHECK(eventually([&] { return owner.count(owner.received) == 1; }));
+}
+
+TEST_CASE("port: a frame that is sent later, by itself, wakes the pump too") {
+  Owner owner(Pump::create());
+  {
+    Pump::Hold hold(*owner.pump);
+    owner.port->impair({.in = {}, .out = {{.delay = 5 * kMillisecond}}});
+  }
+  CHECK(owner.count(owner.sent) == 0);
+  {
+    Pump::Hold hold(*owner.pump);
+    owner.port->transmit(owner.frame());
+  }
+  CHECK(eventually([&] { return owner.link->sent_frames == 1; }));
 }
 
 TEST_CASE("port: lost frames are counted by reason, and by the impairment") {
@@ -160,4 +182,46 @@ TEST_CASE("port: an impairment that is taken off lets through what waits, then i
   CHECK(owner.port->next_deadline() == kNever);
   owner.port->transmit(owner.frame());
   CHECK(owner.sent.size() == 13);
+}
+
+TEST_CASE("port: a recording says why a frame was dropped, by the link or by the owner") {
+  int ends[2];
+  REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+  Owner owner(Pump::create());
+  Failure failure;
+  auto recording = Recording::open(*owner.pump, {.path = "", .descriptor = ends[1]}, failure);
+  ::close(ends[1]);
+  REQUIRE(recording != nullptr);
+  {
+    Pump::Hold hold(*owner.pump);
+    owner.port->record(recording);
+    owner.port->transmit(owner.frame(61));
+    owner.link->refuse = true;
+    owner.port->transmit(owner.frame(62));
+    int budget = 10;
+    owner.link->arrived.push_back(owner.frame(63));
+    owner.port->deliver(owner, hold.now(), budget);
+    owner.reason = "made_up";
+    owner.link->arrived.push_back(owner.frame(64));
+    owner.port->deliver(owner, hold.now(), budget);
+    owner.port->stop_recording(*recording);
+    recording->finish();
+  }
+  std::string file(65536, 0);
+  std::size_t size = 0;
+  for (ssize_t got = 0; (got = ::read(ends[0], &file[size], file.size() - size)) > 0;) {
+    size += static_cast<std::size_t>(got);
+  }
+  file.resize(size);
+  ::close(ends[0]);
+  CHECK(recording->wait(10'000));
+  const std::size_t refused = file.find("dropped: queue_full");
+  const std::size_t dropped = file.find("dropped: made_up");
+  REQUIRE(refused != std::string::npos);
+  REQUIRE(dropped != std::string::npos);
+  // Each once, in the order of the frames; and the link's once more, in its statistics.
+  CHECK(refused < dropped);
+  CHECK(file.find("dropped: ", refused + 1) == dropped);
+  CHECK(file.find("dropped by the link: queue_full 1") > dropped);
+  CHECK(recording->totals().frames == 4);
 }

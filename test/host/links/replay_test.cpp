@@ -69,6 +69,15 @@ TEST_CASE_FIXTURE(Fixture, "replay: frames come when they came, from the first c
   CHECK(replay.counters().frames_in == 4);
 }
 
+TEST_CASE_FIXTURE(Fixture, "replay: a frame of before the first comes right behind it") {
+  add(kSecond, Direction::inbound, 61);
+  add(0, Direction::inbound, 62);
+  REQUIRE_FALSE(recorded.check(Recorded::Frames::incoming));
+  Replay replay(std::move(recorded), 1, pool);
+  CHECK(deliver(replay, 5));
+  CHECK(receiver.sizes == Sizes{61, 62});
+}
+
 TEST_CASE_FIXTURE(Fixture, "replay: twice as fast, and as fast as can be") {
   add_conversation();
   REQUIRE_FALSE(recorded.check(Recorded::Frames::all));
