@@ -150,9 +150,11 @@ async function runAddonAsan() {
     VPOLLNET_ADDON: join(root, out, 'Release/vpollnet.node'),
     VPOLLNET_SANITIZED: 'address',
   };
+  // libvdeplug loads its modules with RTLD_DEEPBIND, at which the sanitizer's runtime ends the process.
+  const links = ['test/interop', 'test/links', '--exclude', 'test/links/vde*.test.ts'];
   return [
     ...(await runVitest('addon-asan', ['test/ts'], env)),
-    ...(await runInterop('addon-asan interop', ['test/interop', 'test/links'], env)),
+    ...(await runInterop('addon-asan interop', links, env)),
   ];
 }
 
