@@ -5,7 +5,7 @@
 # the cache, without installing anything. Prints the folder, in which are then
 #
 #   vmlinuz, modules/       the kernel, and those of its modules that the tests load
-#   network/                network cards of qemu's: virtio-net-pci and e1000; `list` has their order
+#   network/                network cards of qemu's (virtio-net-pci, e1000) and VLANs; `list` has their order
 #   headers/                what a module is built against: make -C FOLDER/headers M=...
 #   source.tar.xz           linux-source
 #   release                 what `uname -r` says
@@ -15,7 +15,7 @@
 set -euo pipefail
 
 # One more with each change of what is in the folder.
-contents=2
+contents=3
 
 version=${1:-}
 case $version in
@@ -29,11 +29,14 @@ esac
 
 cache=${VPOLLNET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vpollnet}/kernel
 folder=$cache/debian-$version
+mkdir -p "$folder"
+# Whoever asks for the same version at the same time waits for the first one's work.
+exec 9>"$cache/debian-$version.lock"
+flock 9
 if [[ -e $folder/release && $(cat "$folder/contents" 2>/dev/null) == "$contents" ]]; then
   echo "$folder"
   exit 0
 fi
-mkdir -p "$folder"
 work=$(mktemp -d "$cache/fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
@@ -98,7 +101,8 @@ for module in drivers/net/tun fs/fuse/fuse; do
 done
 for module in drivers/virtio/virtio drivers/virtio/virtio_ring drivers/virtio/virtio_pci_modern_dev \
   drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci net/core/failover \
-  drivers/net/net_failover drivers/net/virtio_net drivers/net/ethernet/intel/e1000/e1000; do
+  drivers/net/net_failover drivers/net/virtio_net drivers/net/ethernet/intel/e1000/e1000 \
+  net/llc/llc net/802/stp net/802/garp net/802/mrp net/8021q/8021q; do
   unpack "$module" "$folder/network"
 done >"$folder/network/list"
 cp "$work/root/boot/vmlinuz-$release" "$folder/vmlinuz"

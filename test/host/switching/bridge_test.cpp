@@ -352,7 +352,11 @@ TEST_CASE("a tag fits before a packet whose head is full") {
   packet.contiguous(Packet::kHeadCapacity, lab.pool);
   packet.writable(Packet::kHeadCapacity, lab.pool);
   REQUIRE(packet.head_size() == Packet::kHeadCapacity);
+  packet.checksum_from_end = 0x12345678;  // what stands before the head in memory
+  packet.checksum_field = 0x1234;
   CHECK(lab.put(0, std::move(packet)) == "1");
+  CHECK(lab.packets[0].checksum_from_end == 0x12345678);
+  CHECK(lab.packets[0].checksum_field == 0x1234);
   CHECK(lab.out[0].second == frame(kBroadcast, mac(1), 10, 400));
 }
 
