@@ -11,6 +11,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   HostStack,
   type IcmpSocket,
+  MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
   NetworkError,
@@ -491,6 +492,64 @@ describe.each(families)('over $family', (row) => {
       expect(seen['a stack by itself']).toEqual(seen['two stacks on a cable']);
     });
   }
+});
+
+/** The lines of docs/stacks.md, "Where they differ". */
+const differences: Record<string, [(place: Place) => Promise<unknown>, unknown, unknown]> = {
+  'connect() on a socket whose connecting has just ended well': [
+    async (place) => {
+      const { client } = await pair(place);
+      const again = () => {
+        const peer = { host: place.host, port: client.remoteAddress!.port };
+        try {
+          return client.connect(peer);
+        } catch (error) {
+          return (error as NetworkError).code;
+        }
+      };
+      return [again(), again()];
+    },
+    ['EISCONN', 'EISCONN'],
+    [true, 'EISCONN'],
+  ],
+  'shutdown() on a listener': [
+    async (place) => {
+      const { listener } = listen(place);
+      try {
+        listener.shutdown('read');
+      } catch (error) {
+        return (error as NetworkError).code;
+      }
+      return listener.state;
+    },
+    'ENOTCONN',
+    'CLOSED',
+  ],
+  'MSG_MORE on datagrams': [
+    async ({ near, far, host }) => {
+      const to = far.socket('udp').bind({ host });
+      const target = { host, port: to.localAddress!.port };
+      const from = near.socket('udp');
+      try {
+        from.sendTo('one ', target, MSG_MORE);
+      } catch (error) {
+        return (error as NetworkError).code;
+      }
+      from.sendTo('datagram', target);
+      await settle(to, 'IN OUT');
+      return to.read()?.toString();
+    },
+    'EOPNOTSUPP',
+    'one datagram',
+  ],
+};
+
+describe('the stacks differ in', () => {
+  test.each(Object.entries(differences))('%s', async (_, [scenario, ours, theirs]) => {
+    const row = families[0]!;
+    expect(await scenario(await places['two stacks on a cable']!(row))).toEqual(ours);
+    expect(await scenario(await places['the host']!(row))).toEqual(theirs);
+  });
 });
 
 describe('the host as a stack', () => {

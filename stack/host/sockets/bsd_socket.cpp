@@ -173,7 +173,7 @@ void BsdSocket::close_locked(bool with_reset) {
 
 Errno BsdSocket::bind(const Endpoint& local) {
   const std::lock_guard guard(mutex_);
-  if (local.address.is_v4() && ipv6_only_) return Errno::family_not_supported;
+  if (calls_ != nullptr && local.address.is_v4() && ipv6_only_) return Errno::family_not_supported;
   const auto socket = descriptor(local.address.family());
   if (!socket) return socket.error();
   const SocketAddress address = to_socket_address(local, domain_);

@@ -17,6 +17,7 @@
 #include "host/namespace.hpp"
 #include "host/poll.hpp"
 #include "host/sockets/bsd_stack.hpp"
+#include "host/sockets/rtnetlink.hpp"
 #include "host/sockets/socket_address.hpp"
 #include "host/support.hpp"
 
@@ -239,17 +240,38 @@ TEST_CASE("interfaces are found by name") {
   CHECK(stack->interface_index(std::string(100, 'x')).error() == Errno::no_such_device);
 }
 
+TEST_CASE("the zone of a link-local address is the number of its interface") {
+  test::check_in_network_namespace([]() -> std::string {
+    auto stack = BsdStack::open_kernel();
+    const InterfaceId zone = *stack->interface_index("lo");
+    Rtnetlink netlink(BsdCalls::kernel());
+    if (netlink.open() != Errno::ok || netlink.set_up(zone) != Errno::ok) return "lo";
+    if (netlink.add_address(zone, *Cidr::parse("fe80::9/64")) != Errno::ok) return "fe80::9";
+    const IpAddress address = *IpAddress::parse("fe80::9");
+    if (make(stack, Type::udp)->bind({address, 0}) == Errno::ok) return "without a zone";
+    auto to = make(stack, Type::udp);
+    if (to->bind({address, 0, zone}) != Errno::ok) return "with its zone";
+    if (to->local()->scope != zone) return "the zone is lost";
+    auto from = make(stack, Type::udp);
+    if (!from->send_to(bytes_of("x"), *to->local(), 0)) return "send_to";
+    if (!wait_for(to, POLLIN)) return "nothing came";
+    std::array<std::uint8_t, 1> buffer{};
+    const auto got = to->receive(buffer, 0);
+    if (!got || got->from.address != address || got->from.scope != zone) return "from";
+    auto bound = make(stack, Type::udp);
+    if (bound->set_option(Option::bind_interface, zone) != Errno::ok) return "bind_interface";
+    if (*bound->option(Option::bind_interface) != zone) return "bind_interface is another";
+    return bound->send_to(bytes_of("x"), {address, to->local()->port}, 0) ? "" : "no zone needed";
+  });
+}
+
 TEST_CASE("a ping socket sends payloads and gets those of the replies") {
   test::check_in_network_namespace([]() -> std::string {
     test::write_file("/proc/sys/net/ipv4/ping_group_range", "0 0");
-    ifreq request{};
-    std::strcpy(request.ifr_name, "lo");
-    request.ifr_flags = IFF_UP;
-    const int control = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    const int up = ioctl(control, SIOCSIFFLAGS, &request);
-    ::close(control);
-    if (up != 0) return "lo does not come up";
     auto stack = BsdStack::open_kernel();
+    Rtnetlink netlink(BsdCalls::kernel());
+    if (netlink.open() != Errno::ok) return "netlink";
+    if (netlink.set_up(*stack->interface_index("lo")) != Errno::ok) return "lo does not come up";
     auto opened = stack->socket(Type::ping);
     // A container may forbid the setting; then the refusal is what there is to see.
     if (!opened) return opened.error() == Errno::access_denied ? "" : "socket";
