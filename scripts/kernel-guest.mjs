@@ -211,6 +211,8 @@ export function boot(guest) {
   const args = [...qemuArguments(guest, ''), ...serial(guest.console), ...serial(guest.results)];
   const child = spawn('qemu-system-x86_64', args, {
     stdio: ['ignore', 'ignore', 'pipe'],
+    // What is loaded into the tests, such as a sanitizer, is not for qemu.
+    env: { ...process.env, LD_PRELOAD: '' },
     signal: guest.signal,
     killSignal: 'SIGKILL',
   });

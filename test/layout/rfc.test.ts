@@ -38,7 +38,9 @@ function readTests(cell: string): Row['tests'] {
 
 /** The names of the tests in a C++ file, pieces of a split string joined. */
 function testNames(source: string): string[] {
-  return [...source.matchAll(/TEST_CASE\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\)/g)].map((match) =>
+  return [
+    ...source.matchAll(/TEST_CASE(?:_FIXTURE\(\s*\w+,|\()\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\)/g),
+  ].map((match) =>
     [...(match[1] ?? '').matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((piece) => piece[1]).join(''),
   );
 }
