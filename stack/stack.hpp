@@ -50,6 +50,9 @@ struct RouteConfig {
 
 enum class AddressState : std::uint8_t { tentative, preferred, duplicated };
 
+/// "tentative", "preferred", "duplicated"
+const char* to_string(AddressState state);
+
 struct AddressInfo {
   InterfaceId interface = kAnyInterface;
   Cidr address;

@@ -255,4 +255,13 @@ std::vector<NeighbourInfo> Stack::Implementation::neighbours() const {
   return result;
 }
 
+const char* to_string(AddressState state) {
+  switch (state) {
+  case AddressState::tentative: return "tentative";
+  case AddressState::preferred: return "preferred";
+  case AddressState::duplicated: return "duplicated";
+  }
+  return "";
+}
+
 }  // namespace vpollnet

@@ -114,6 +114,8 @@ export interface NativeRecordingSpec {
   path: string;
   descriptor: number;
   snapLength: number;
+  /** 0: any number. */
+  frameLimit: number;
   links?: number[];
 }
 
@@ -270,7 +272,7 @@ export interface NativeWatch {
 }
 
 export interface Native {
-  NativeNetwork: new (memoryLimit: number) => NativeNetwork;
+  NativeNetwork: new (memoryLimit: number, name: string) => NativeNetwork;
   /** Without a request: the host's kernel. */
   NativeBsdStack: new (
     request?: NativePluginRequest,
@@ -285,6 +287,8 @@ export interface Native {
   /** `entries`: fd, events, revents; `revents` is written back. How many have something. */
   poll(entries: Int32Array, count: number, timeoutMs: number): number;
   watch(entries: Int32Array, count: number, onReady: () => void): NativeWatch | number;
+  /** A connection to an inspector's endpoint and whose that is, or -errno (EAGAIN: it is busy). */
+  dialInspector(name: string): [fd: number, pid: number, uid: number] | number;
   /** Why the last `fd()` that failed did, in words; '' if that is not known. */
   fdError(): string;
   /** The core's option numbers by their JavaScript names. */

@@ -12,6 +12,8 @@ export interface RecordOptions {
   links?: readonly (string | number)[];
   /** Bytes of each frame that are kept, 1 to 262144; 262144 (whole frames) if left out. */
   snapLength?: number;
+  /** Frames after which nothing more is recorded; the recording goes on until stop(). Any number if left out. */
+  frameLimit?: number;
 }
 
 export interface RecordingCounters {
@@ -120,11 +122,15 @@ export class Recordings {
     }
     if (target === '') throw invalidValue('target', target, 'must be the path of a file');
     const path = typeof target === 'string' ? target : undefined;
-    const { links, snapLength = wholeFrames } = checkObject(options, 'options');
+    const { links, snapLength = wholeFrames, frameLimit } = checkObject(options, 'options');
     const spec: NativeRecordingSpec = {
       path: path ?? '',
       descriptor: path === undefined ? checkInteger(target, 'target', 0, 0x7fffffff) : -1,
       snapLength: checkInteger(snapLength, 'options.snapLength', 1, wholeFrames),
+      frameLimit:
+        frameLimit === undefined
+          ? 0
+          : checkInteger(frameLimit, 'options.frameLimit', 1, Number.MAX_SAFE_INTEGER),
     };
     if (links !== undefined) {
       spec.links = checkArray(links, 'options.links').map((link, i) =>

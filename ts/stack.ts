@@ -5,7 +5,14 @@
 import { EventEmitter } from 'node:events';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { checkAddress, checkArray, checkCidr, checkInteger, checkObject } from './check.js';
+import {
+  checkAddress,
+  checkArray,
+  checkCidr,
+  checkInteger,
+  checkObject,
+  checkString,
+} from './check.js';
 import type { IcmpSocket, UdpSocket } from './datagram-socket.js';
 import {
   illegalConstructor,
@@ -51,6 +58,8 @@ export interface StackOptions {
   links?: readonly LinkOptions[];
   /** Bytes that all queues of the stack may hold together; 256 MiB if left out. */
   memoryLimit?: number;
+  /** For people who look at running stacks with `vpollnet stacks`; up to 255 characters. */
+  name?: string;
 }
 
 export interface StackEvents {
@@ -61,6 +70,7 @@ export interface StackEvents {
 }
 
 const defaultMemoryLimit = 256 * 2 ** 20;
+const longestName = 255;
 /** How often a promise looks whether addresses are usable, in ms. */
 const addressPause = 10;
 
@@ -105,12 +115,20 @@ export class Stack extends EventEmitter<StackEvents> implements SocketStack {
    * @throws {TypeError} ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, which name the option
    */
   static async open(options: StackOptions = {}): Promise<Stack> {
-    const { links = [], memoryLimit = defaultMemoryLimit } = checkObject(options, 'options');
+    const {
+      links = [],
+      memoryLimit = defaultMemoryLimit,
+      name = '',
+    } = checkObject(options, 'options');
+    const called = checkString(name, 'options.name');
+    if (called.length > longestName) {
+      throw invalidValue('options.name', name, `must have ${longestName} characters or fewer`);
+    }
     const limit = checkInteger(memoryLimit, 'options.memoryLimit', 65536, Number.MAX_SAFE_INTEGER);
     const checked = checkArray(links, 'options.links').map((link, i) =>
       checkLink(link, `options.links[${i}]`),
     );
-    const network = new native.NativeNetwork(limit);
+    const network = new native.NativeNetwork(limit, called);
     if (network.failure !== undefined) {
       const [errno, detail] = network.failure;
       throw new NetworkError('open', errno, { detail });

@@ -2,6 +2,7 @@
 #include "host/network.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <mutex>
 
 #include "host/links/link_opening.hpp"
@@ -21,19 +22,29 @@ std::shared_ptr<Pump> default_pump() {
   static std::weak_ptr<Pump> the_pump;
   const std::lock_guard guard(mutex);
   std::shared_ptr<Pump> pump = the_pump.lock();
-  if (pump == nullptr) the_pump = pump = Pump::create();
+  if (pump == nullptr) {
+    the_pump = pump = Pump::create();
+    const char* const inspect = std::getenv("VPOLLNET_INSPECT");
+    if (inspect == nullptr || std::string_view(inspect) != "0") {
+      Pump::Hold hold(*pump);
+      pump->inspector().enable(inspector_name());
+    }
+  }
   return pump;
 }
 
-std::shared_ptr<Network> Network::open(std::shared_ptr<Pump> pump, std::size_t memory_limit) {
-  return std::make_shared<NetworkImplementation>(std::move(pump), memory_limit);
+std::shared_ptr<Network> Network::open(std::shared_ptr<Pump> pump, std::size_t memory_limit,
+                                       std::string name) {
+  return std::make_shared<NetworkImplementation>(std::move(pump), memory_limit, std::move(name));
 }
 
-NetworkImplementation::NetworkImplementation(std::shared_ptr<Pump> pump, std::size_t memory_limit)
-    : pump_(std::move(pump)) {
+NetworkImplementation::NetworkImplementation(std::shared_ptr<Pump> pump, std::size_t memory_limit,
+                                             std::string name)
+    : pump_(std::move(pump)), memory_limit_(memory_limit), name_(std::move(name)) {
   const StackConfig config{.secret = random_secret(), .memory_limit = memory_limit};
   Pump::Hold hold(*pump_);
   stack_ = std::make_unique<Stack>(config, pump_->pool(), static_cast<FrameSink&>(*this));
+  pump_->inspector().add(*this);
   touch();
 }
 
@@ -290,13 +301,15 @@ std::vector<socket::SocketInfo> NetworkImplementation::sockets() {
 }
 
 Counters NetworkImplementation::counters() {
-  return read<Counters>([this](Stack& stack) {
-    Counters counters = stack.counters();
-    std::uint64_t& dropped = counters.drops[static_cast<std::size_t>(Drop::link_queue_full)];
-    dropped += dropped_by_former_links_;
-    for (const auto& attached : links_) dropped += attached->port.link().counters().dropped();
-    return counters;
-  });
+  return read<Counters>([this](Stack&) { return counters_with_links(); });
+}
+
+Counters NetworkImplementation::counters_with_links() const {
+  Counters counters = stack_->counters();
+  std::uint64_t& dropped = counters.drops[static_cast<std::size_t>(Drop::link_queue_full)];
+  dropped += dropped_by_former_links_;
+  for (const auto& attached : links_) dropped += attached->port.link().counters().dropped();
+  return counters;
 }
 
 std::size_t NetworkImplementation::memory_used() {
@@ -343,6 +356,7 @@ void NetworkImplementation::close() {
   while (handles_ != nullptr) handles_->reset(hold.now());  // opened meanwhile
   links_.clear();
   recordings = recordings_.finish_all();
+  pump_->inspector().remove(*this);
   stack_ = nullptr;
   pump_->remove(*this);
 }

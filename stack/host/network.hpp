@@ -83,9 +83,10 @@ std::string fd_error();
 /// A stack and its links.
 class Network {
  public:
-  /// An empty network (loopback only) in `pump`; random secret from the host.
-  static std::shared_ptr<Network> open(std::shared_ptr<Pump> pump,
-                                       std::size_t memory_limit = 256u << 20);
+  /// An empty network (loopback only) in `pump`; random secret from the host. `name` is for people
+  /// who look at it (host/inspector.hpp).
+  static std::shared_ptr<Network>
+  open(std::shared_ptr<Pump> pump, std::size_t memory_limit = 256u << 20, std::string name = {});
   virtual ~Network() = default;
 
   /// Opens the device, adds the interface, its addresses and routes. On failure nothing is left.
@@ -140,7 +141,8 @@ class Network {
   virtual void close() = 0;
 };
 
-/// The process's pump, started at first use, stopped when the last holder lets go.
+/// The process's pump, started at first use, stopped when the last holder lets go. It can be looked
+/// at (host/inspector.hpp) unless the environment has VPOLLNET_INSPECT=0.
 std::shared_ptr<Pump> default_pump();
 
 }  // namespace vpollnet::host

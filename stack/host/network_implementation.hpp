@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "host/inspector.hpp"
 #include "host/links/link_port.hpp"
 #include "host/links/recordings.hpp"
 #include "host/network.hpp"
@@ -19,9 +20,10 @@ class SocketHandleImplementation;
 class NetworkImplementation final : public Network,
                                     public std::enable_shared_from_this<NetworkImplementation>,
                                     private PumpMember,
-                                    private FrameSink {
+                                    private FrameSink,
+                                    private Inspected {
  public:
-  NetworkImplementation(std::shared_ptr<Pump> pump, std::size_t memory_limit);
+  NetworkImplementation(std::shared_ptr<Pump> pump, std::size_t memory_limit, std::string name);
   ~NetworkImplementation() override;
 
   Failure add_link(const LinkSpec& spec, InterfaceId& id) override;
@@ -67,6 +69,10 @@ class NetworkImplementation final : public Network,
   bool run(Nanos now, int& budget) override;
   Nanos next_deadline() const override { return deadline_; }
   void transmit(InterfaceId interface, Packet&& frame) override;
+  void describe(JsonWriter& json) override;
+  const socket::SocketTable* socket_table() override;
+  /// The stack's counters, with what its links dropped. The stack must be open.
+  Counters counters_with_links() const;
 
   /// Calls `operation(stack, now)` with the lock held, if the network is open.
   template <class Operation>
@@ -83,6 +89,8 @@ class NetworkImplementation final : public Network,
   void report(const Attached& attached, Nanos now);
 
   std::shared_ptr<Pump> pump_;
+  const std::size_t memory_limit_;
+  const std::string name_;
   // Guarded by the pump's lock.
   std::unique_ptr<Stack> stack_;  ///< null once closed
   Nanos deadline_ = kNever;       ///< the stack's, as the last run() left it

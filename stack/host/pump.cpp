@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "host/clock.hpp"
+#include "host/inspector.hpp"
 #include "host/links/cable.hpp"
 #include "host/signals_blocked.hpp"
 
@@ -40,7 +41,8 @@ std::shared_ptr<Pump> Pump::create() {
   return {pump, &Pump::stop};
 }
 
-Pump::Pump() : cables_(std::make_unique<CableSegments>()) {
+Pump::Pump()
+    : cables_(std::make_unique<CableSegments>()), inspector_(std::make_unique<Inspector>(*this)) {
   // A half-made object has no destructor run: close what is open before throwing.
   epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_fd_ < 0) fail("epoll_create1");

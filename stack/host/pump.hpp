@@ -27,6 +27,7 @@
 namespace vpollnet::host {
 
 class CableSegments;
+class Inspector;
 class Pump;
 
 /// Something that the pump runs: a stack with its links. All calls come with the pump's lock held.
@@ -96,6 +97,8 @@ class Pump {
   /// Shared by all members, as packets move between them.
   BlockPool& pool() { return pool_; }
   CableSegments& cables() { return *cables_; }
+  /// Shows what the members do; serves nobody until it is enabled.
+  Inspector& inspector() { return *inspector_; }
 
   /// `member` has something to do, or its deadline may have changed.
   void touch(PumpMember& member) {
@@ -148,6 +151,7 @@ class Pump {
   FairLock lock_;
   BlockPool pool_;
   std::unique_ptr<CableSegments> cables_;
+  std::unique_ptr<Inspector> inspector_;
   PumpMember* first_touched_ = nullptr;
   PumpMember* last_touched_ = nullptr;
   TimerQueue<PumpMember, &PumpMember::timer_> timers_;

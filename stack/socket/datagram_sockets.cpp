@@ -181,15 +181,20 @@ void DatagramSockets::on_address_removed(const IpAddress& address, Nanos) {
   }
 }
 
-void DatagramSockets::list(std::vector<SocketInfo>& out) const {
-  for (const auto& socket : sockets_) {
-    out.push_back({.type = socket->type(),
-                   .state = socket->state(),
-                   .local = socket->local(),
-                   .peer = socket->peer_endpoint(),
-                   .receive_queue = socket->unread_bytes(),
+bool DatagramSockets::list(std::size_t& place, std::size_t size,
+                           std::vector<SocketInfo>& out) const {
+  auto at = sockets_.begin();
+  std::advance(at, std::min(place, sockets_.size()));
+  for (; at != sockets_.end() && size > 0; ++at, place++, size--) {
+    const DatagramSocket& socket = **at;
+    out.push_back({.type = socket.type(),
+                   .state = socket.state(),
+                   .local = socket.local(),
+                   .peer = socket.peer_endpoint(),
+                   .receive_queue = socket.unread_bytes(),
                    .send_queue = 0});
   }
+  return at != sockets_.end();
 }
 
 std::size_t DatagramSockets::PortHash::operator()(std::uint32_t port) const {

@@ -33,7 +33,8 @@ class DatagramSockets {
   void on_echo_reply(const IpMeta& meta, Packet&& message, Nanos now);
   void on_icmp_error(const IcmpError& error, Nanos now);
   void on_address_removed(const IpAddress& address, Nanos now);
-  void list(std::vector<SocketInfo>& out) const;
+  /// Lists `size` sockets from `place` on, which it moves; false at the end.
+  bool list(std::size_t& place, std::size_t size, std::vector<SocketInfo>& out) const;
 
   // --- for DatagramSocket ---
 

@@ -6,6 +6,15 @@
 
 namespace vpollnet::socket {
 
+const char* type_name(Type type) {
+  switch (type) {
+  case Type::tcp: return "tcp";
+  case Type::udp: return "udp";
+  case Type::ping: return "icmp";
+  }
+  return "";
+}
+
 SocketTable::SocketTable(IpService& ip)
     : ip_(ip), tcp_(std::make_unique<TcpSockets>(ip)),
       datagrams_(std::make_unique<DatagramSockets>(ip)) {}
@@ -52,9 +61,22 @@ Nanos SocketTable::next_deadline() const { return tcp_->next_deadline(); }
 
 std::vector<SocketInfo> SocketTable::list() const {
   std::vector<SocketInfo> result;
-  tcp_->list(result);
-  datagrams_->list(result);
+  ListCursor cursor;
+  while (list_part(cursor, SIZE_MAX, result)) {
+  }
   return result;
+}
+
+bool SocketTable::list_part(ListCursor& cursor, std::size_t size,
+                            std::vector<SocketInfo>& out) const {
+  bool more = false;
+  switch (cursor.part) {
+  case 0: more = tcp_->list_sockets(cursor.place, size, out); break;
+  case 1: more = tcp_->list_flows(cursor.place, size, out); break;
+  default: return datagrams_->list(cursor.place, size, out);
+  }
+  if (!more) cursor = {.part = cursor.part + 1};
+  return true;
 }
 
 }  // namespace vpollnet::socket

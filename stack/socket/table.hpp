@@ -14,6 +14,9 @@ namespace vpollnet::socket {
 class TcpSockets;
 class DatagramSockets;
 
+/// "tcp", "udp", "icmp"
+const char* type_name(Type type);
+
 /// What became of a datagram, so that the stack can answer with ICMP.
 enum class Delivery : std::uint8_t { delivered, no_socket, dropped };
 
@@ -25,6 +28,12 @@ struct SocketInfo {
   Endpoint peer;
   std::size_t receive_queue = 0;  ///< bytes
   std::size_t send_queue = 0;     ///< bytes
+};
+
+/// How far a listing in pages has come.
+struct ListCursor {
+  unsigned part = 0;
+  std::size_t place = 0;
 };
 
 class SocketTable {
@@ -54,6 +63,10 @@ class SocketTable {
   Nanos next_deadline() const;
 
   std::vector<SocketInfo> list() const;
+  /// The next part of list() into `out`: about `size` sockets or fewer, so that a table of any size
+  /// is read in short holds of the lock. False when that was the last part. A socket that comes,
+  /// goes or connects between two parts may be left out or come twice.
+  bool list_part(ListCursor& cursor, std::size_t size, std::vector<SocketInfo>& out) const;
 
  private:
   IpService& ip_;

@@ -39,6 +39,17 @@ bool overlap(const IpAddress& a, bool a_ipv6_only, const IpAddress& b, bool b_ip
   return a == b;
 }
 
+/// Calls `visit` for what is in `buckets` buckets of `map` from `place` on, which it moves. False
+/// at the end. A bucket holds about one entry: what an attacker can choose of a key is hashed with
+/// a secret.
+template <class Map, class Visit>
+bool visit_buckets(const Map& map, std::size_t& place, std::size_t buckets, Visit visit) {
+  for (; buckets > 0 && place < map.bucket_count(); buckets--, place++) {
+    for (auto at = map.begin(place); at != map.end(place); ++at) visit(*at);
+  }
+  return place < map.bucket_count();
+}
+
 }  // namespace
 
 TcpSockets::TcpSockets(IpService& ip)
@@ -397,21 +408,28 @@ void TcpSockets::on_address_removed(const IpAddress& address, Nanos now) {
   }
 }
 
-void TcpSockets::list(std::vector<SocketInfo>& out) const {
-  for (const auto& [raw, socket] : sockets_) {
-    if (socket->flow_ && socket->flow_->in_table) continue;
+bool TcpSockets::list_sockets(std::size_t& place, std::size_t size,
+                              std::vector<SocketInfo>& out) const {
+  return visit_buckets(sockets_, place, size, [&](const auto& entry) {
+    const TcpSocket& socket = *entry.second;
+    if (socket.flow_ && socket.flow_->in_table) return;
     out.push_back({Type::tcp,
-                   socket->state(),
-                   socket->local(),
+                   socket.state(),
+                   socket.local(),
                    {},
-                   socket->listener_ ? socket->listener_->ready.size() : 0,
+                   socket.listener_ ? socket.listener_->ready.size() : 0,
                    0});
-  }
-  for (const auto& [key, flow] : flows_) {
+  });
+}
+
+bool TcpSockets::list_flows(std::size_t& place, std::size_t size,
+                            std::vector<SocketInfo>& out) const {
+  return visit_buckets(flows_, place, size, [&](const auto& entry) {
+    const auto& [key, flow] = entry;
     const tcp::Connection& connection = flow->connection;
     out.push_back({Type::tcp, tcp::to_string(connection.state()), key.local, key.remote,
                    connection.unread(), connection.unacknowledged()});
-  }
+  });
 }
 
 }  // namespace vpollnet::socket

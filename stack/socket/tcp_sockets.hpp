@@ -37,7 +37,10 @@ class TcpSockets {
   void on_address_removed(const IpAddress& address, Nanos now);
   void advance(Nanos now);
   Nanos next_deadline() const { return timers_.next(); }
-  void list(std::vector<SocketInfo>& out) const;
+  /// Sockets without a connection, and connections. Both list from `place` on, which they move, and
+  /// return false at the end.
+  bool list_sockets(std::size_t& place, std::size_t size, std::vector<SocketInfo>& out) const;
+  bool list_flows(std::size_t& place, std::size_t size, std::vector<SocketInfo>& out) const;
   std::size_t size() const { return sockets_.size(); }
 
   // For TcpSocket.

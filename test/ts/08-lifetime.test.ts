@@ -122,7 +122,7 @@ test('the addon takes whatever it is called with', async () => {
   const addon = createRequire(import.meta.url)(
     process.env.VPOLLNET_ADDON ?? join(root, 'build/Release/vpollnet.node'),
   );
-  const stack = new addon.NativeNetwork(1 << 20);
+  const stack = new addon.NativeNetwork(1 << 20, 'strange');
   const socket = stack.socket('tcp');
   const strange = [
     undefined,

@@ -9,6 +9,7 @@
 
 #include "addon_data.hpp"
 #include "bsd_stack.hpp"
+#include "host/inspector.hpp"
 #include "network.hpp"
 #include "node_api.hpp"
 #include "poll.hpp"
@@ -16,6 +17,7 @@
 #include "socket.hpp"
 #include "switch.hpp"
 #include "uv.hpp"
+#include "values.hpp"
 
 namespace vpollnet::binding {
 
@@ -62,6 +64,17 @@ Napi::Value fd_error(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), host::fd_error());
 }
 
+/// dialInspector(name): [fd, pid, uid], or -errno.
+Napi::Value dial_inspector(const Napi::CallbackInfo& info) {
+  const auto dialled = host::dial_inspector(info[0].As<Napi::String>().Utf8Value());
+  if (!dialled) return errno_value(info.Env(), dialled.error());
+  Napi::Array result = Napi::Array::New(info.Env(), 3);
+  result[0u] = Napi::Number::New(info.Env(), dialled->fd);
+  result[1u] = Napi::Number::New(info.Env(), dialled->pid);
+  result[2u] = Napi::Number::New(info.Env(), dialled->uid);
+  return result;
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   auto data = std::make_unique<AddonData>();
   data->resources = Resources::attach(env);
@@ -85,6 +98,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   napi_create_function(env, "poll", NAPI_AUTO_LENGTH, poll, nullptr, &poll_function);
   exports["poll"] = Napi::Value(env, poll_function);
 
+  exports["dialInspector"] = Napi::Function::New<dial_inspector>(env, "dialInspector");
   exports["fdError"] = Napi::Function::New<fd_error>(env, "fdError");
 
   Napi::Object options = Napi::Object::New(env);

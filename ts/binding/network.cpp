@@ -41,15 +41,6 @@ std::optional<RouteConfig> to_route(const Napi::CallbackInfo& info) {
   return route;
 }
 
-const char* state_name(AddressState state) {
-  switch (state) {
-  case AddressState::tentative: return "tentative";
-  case AddressState::preferred: return "preferred";
-  case AddressState::duplicated: return "duplicated";
-  }
-  return "";
-}
-
 }  // namespace
 
 Napi::Function NativeNetwork::define(Napi::Env env) {
@@ -81,8 +72,8 @@ NativeNetwork::NativeNetwork(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<NativeNetwork>(info), resources_(addon_data(info.Env()).resources) {
   const auto limit = info[0].As<Napi::Number>().Int64Value();
   try {
-    network_ =
-        host::Network::open(host::default_pump(), static_cast<std::size_t>(limit < 0 ? 0 : limit));
+    network_ = host::Network::open(host::default_pump(),
+                                   static_cast<std::size_t>(limit < 0 ? 0 : limit), text(info, 1));
     resources_->add(network_);
   } catch (const std::system_error& error) {
     set_open_failure(info, error);
@@ -162,7 +153,7 @@ Napi::Value NativeNetwork::addresses(const Napi::CallbackInfo& info) {
                         object["interface"] = number_value(info.Env(), address.interface);
                         object["address"] = address.address.address.to_string();
                         object["prefix"] = number_value(info.Env(), address.address.prefix);
-                        object["state"] = state_name(address.state);
+                        object["state"] = to_string(address.state);
                       });
 }
 
@@ -191,7 +182,7 @@ Napi::Value NativeNetwork::sockets(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return object_array(env, network_->sockets(),
                       [&](Napi::Object& object, const socket::SocketInfo& socket) {
-                        object["type"] = socket_type_name(socket.type);
+                        object["type"] = socket::type_name(socket.type);
                         object["state"] = socket.state;
                         object["local"] = endpoint_value(env, socket.local);
                         object["remote"] = endpoint_value(env, socket.peer);

@@ -74,6 +74,8 @@ host::RecordingSpec to_recording_spec(const Napi::Object& spec) {
   result.path = spec.Get("path").As<Napi::String>().Utf8Value();
   result.descriptor = spec.Get("descriptor").As<Napi::Number>().Int32Value();
   result.snap_length = spec.Get("snapLength").As<Napi::Number>().Uint32Value();
+  const auto limit = spec.Get("frameLimit").As<Napi::Number>().Int64Value();
+  if (limit > 0) result.frame_limit = static_cast<std::uint64_t>(limit);
   const Napi::Value links = spec.Get("links");
   if (!links.IsArray()) return result;
   result.links.emplace();

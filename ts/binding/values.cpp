@@ -38,19 +38,10 @@ void set_open_failure(const Napi::CallbackInfo& info, const std::system_error& e
   info.This().As<Napi::Object>().Set("failure", failure);
 }
 
-const char* socket_type_name(socket::Type type) {
-  switch (type) {
-  case socket::Type::tcp: return "tcp";
-  case socket::Type::udp: return "udp";
-  case socket::Type::ping: return "icmp";
-  }
-  return "";
-}
-
 std::optional<socket::Type> to_socket_type(const Napi::Value& name) {
   const std::string wanted = name.As<Napi::String>().Utf8Value();
   for (const auto type : {socket::Type::tcp, socket::Type::udp, socket::Type::ping}) {
-    if (wanted == socket_type_name(type)) return type;
+    if (wanted == socket::type_name(type)) return type;
   }
   return std::nullopt;
 }

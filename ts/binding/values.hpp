@@ -27,8 +27,7 @@ std::optional<Endpoint> to_endpoint(const Napi::CallbackInfo& info, std::size_t 
 /// [address, family (0, 4 or 6), port, scope]
 Napi::Value endpoint_value(Napi::Env env, const Endpoint& endpoint);
 
-/// 'tcp', 'udp', 'icmp'.
-const char* socket_type_name(socket::Type type);
+/// From 'tcp', 'udp', 'icmp'.
 std::optional<socket::Type> to_socket_type(const Napi::Value& name);
 
 /// The bytes [offset, offset + length) of a Uint8Array; none if that is not a Uint8Array or not so

@@ -73,7 +73,7 @@ std::shared_ptr<Recording> Recording::open(Pump& pump, const RecordingSpec& spec
     ::close(target);
     return nullptr;
   }
-  std::shared_ptr<Recording> recording(new Recording(pump, spec.snap_length, target, wake));
+  std::shared_ptr<Recording> recording(new Recording(pump, spec, target, wake));
   try {
     const SignalsBlocked blocked;
     recording->thread_ = std::thread([self = recording.get()] { self->run(); });
@@ -85,8 +85,9 @@ std::shared_ptr<Recording> Recording::open(Pump& pump, const RecordingSpec& spec
   return recording;
 }
 
-Recording::Recording(Pump& pump, std::uint32_t snap_length, int target, int wake)
-    : pump_(pump), snap_length_(snap_length), target_(target), wake_(wake) {
+Recording::Recording(Pump& pump, const RecordingSpec& spec, int target, int wake)
+    : pump_(pump), snap_length_(spec.snap_length), frame_limit_(spec.frame_limit), target_(target),
+      wake_(wake) {
   struct stat status {};
   if (fstat(target_, &status) == 0) {
     regular_ = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode);
@@ -125,6 +126,7 @@ std::uint32_t Recording::add_interface(std::string_view name, std::string_view u
 
 Recording::Mark Recording::add_frame(std::uint32_t interface, pcapng::Direction direction,
                                      const Packet& frame) {
+  if (frames_.load(std::memory_order_relaxed) >= frame_limit_) return kNotRecorded;
   Interface& from = interfaces_[interface];
   from.received++;
   const std::size_t size = pcapng::packet_block_size(frame.size(), snap_length_);

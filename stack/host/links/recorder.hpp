@@ -28,6 +28,7 @@ struct RecordingSpec {
   std::string path;     ///< a file, which is made or emptied, or a FIFO that somebody reads
   int descriptor = -1;  ///< instead of a path: is duplicated, and stays open
   std::uint32_t snap_length = kWholeFrames;
+  std::uint64_t frame_limit = UINT64_MAX;  ///< frames after it pass unrecorded
   /// The links that are recorded, by number; none: all of the owner, also those that come later.
   std::optional<std::vector<std::uint32_t>> links = {};
 
@@ -93,7 +94,7 @@ class Recording final : private HoldEnd {
     LinkCounters counters_at_start;
   };
 
-  Recording(Pump& pump, std::uint32_t snap_length, int target, int wake);
+  Recording(Pump& pump, const RecordingSpec& spec, int target, int wake);
 
   void stage();
   void on_hold_end() override;
@@ -105,6 +106,7 @@ class Recording final : private HoldEnd {
 
   Pump& pump_;
   const std::uint32_t snap_length_;
+  const std::uint64_t frame_limit_;
   int target_;
   int wake_;  ///< an eventfd that becomes readable when the recording is given up
   bool regular_ = false;

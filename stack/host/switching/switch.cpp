@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "host/inspection.hpp"
 #include "host/links/link_opening.hpp"
 #include "host/links/link_port.hpp"
 #include "host/links/recordings.hpp"
@@ -15,10 +16,16 @@ namespace {
 /// Frames of one port before the next has its turn.
 constexpr int kFramesPerTurn = 32;
 
-class SwitchImplementation final : public Switch, private PumpMember, private BridgeSink {
+class SwitchImplementation final : public Switch,
+                                   private PumpMember,
+                                   private BridgeSink,
+                                   private Inspected {
  public:
   SwitchImplementation(std::shared_ptr<Pump> pump, const BridgeConfig& config)
-      : pump_(std::move(pump)), bridge_(config, random_secret(), pump_->pool(), *this) {}
+      : pump_(std::move(pump)), bridge_(config, random_secret(), pump_->pool(), *this) {
+    Pump::Hold hold(*pump_);
+    pump_->inspector().add(*this);
+  }
   ~SwitchImplementation() override { close(); }
 
   Failure add_port(const SwitchPortSpec& spec) override;
@@ -57,6 +64,8 @@ class SwitchImplementation final : public Switch, private PumpMember, private Br
     by_number_[number]->link.transmit(std::move(frame));
   }
   void on_loop(const BridgeLoop& loop) override;
+  void describe(JsonWriter& json) override;
+  const socket::SocketTable* socket_table() override { return nullptr; }
 
   void note(Change&& change);
   Port* find(const std::string& name);
@@ -221,6 +230,29 @@ std::vector<Switch::Change> SwitchImplementation::take_changes() {
   return std::exchange(changes_, {});
 }
 
+void SwitchImplementation::describe(JsonWriter& json) {
+  json.field("kind", "switch");
+  json.field("name", "");
+  json.field("addresses", static_cast<std::uint64_t>(bridge_.table().size()));
+  json.field("evictions", bridge_.table().evictions());
+  describe_list(json, "ports", "portsLeftOut", ports_, [&](const auto& port) {
+    const BridgePortCounters& bridge = bridge_.counters(port->number);
+    const LinkCounters link = port->link.counters();
+    json.field("name", port->link.name());
+    json.field("url", port->link.url());
+    json.field("errno", static_cast<std::uint64_t>(port->link.link().failure()));
+    json.field("vlan", static_cast<std::uint64_t>(port->config.vlans.untagged));
+    json.field("tagged", static_cast<std::uint64_t>(port->config.vlans.tagged.count()));
+    describe_traffic(json, link);
+    json.field("flooded", bridge.flooded);
+    json.field("moved", bridge.moved);
+    json.begin_object("drops");
+    describe_drops(json, link.drops, kLinkDropNames);
+    describe_drops(json, bridge.drops, kBridgeDropNames);
+    json.end_object();
+  });
+}
+
 // --- around the links ---
 
 Errno SwitchImplementation::impair(PortNumber number, const LinkImpairment& impairment) {
@@ -280,6 +312,7 @@ void SwitchImplementation::close() {
   for (const auto& port : ports_) bridge_.remove_port(port->number);
   ports_.clear();
   recordings = recordings_.finish_all();
+  pump_->inspector().remove(*this);
   pump_->remove(*this);
 }
 
