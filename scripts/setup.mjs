@@ -78,13 +78,13 @@ function isOurCache(cache) {
   return home !== undefined && join(home, '/') === root && /^CMAKE_JS_VERSION:/m.test(cache);
 }
 
-/** ts/, examples/ and bench/ into dist/. @param {{ force?: boolean }} [options] */
+/** ts/, examples/, bench/ and cli/ into dist/. @param {{ force?: boolean }} [options] */
 export async function compileTypeScript({ force = false } = {}) {
   const inputs = [
     'tsconfig.json',
     'package.json',
     'package-lock.json',
-    ...filesUnder(['ts', 'examples', 'bench'], /\.ts$/),
+    ...filesUnder(['ts', 'examples', 'bench', 'cli'], /\.ts$/),
   ];
   await whenChanged(
     'dist/ts/index.js',

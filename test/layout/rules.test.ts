@@ -119,8 +119,23 @@ describe('imports', () => {
     ['ts/stack.ts', "await import('lodash');"],
     ['examples/terminal.ts', "import { addon } from '../ts/addon.js';"],
     ['examples/terminal.ts', "import '../scripts/setup.mjs';"],
+    ['examples/terminal.ts', "import yargs from 'yargs';"],
+    ['ts/stack.ts', "import yargs from 'yargs';"],
+    ['ts/stack.ts', "import { x } from '../cli/ping.js';"],
+    ['cli/main.ts', "import lodash from 'lodash';"],
+    ['cli/main.ts', "import '../scripts/setup.mjs';"],
   ])('%s: not %s', (file, text) => {
-    expect(checkImports(file, text)).toHaveLength(1);
+    expect(checkImports(file, text, ['yargs'])).toHaveLength(1);
+  });
+
+  test.each([
+    "import { Stack } from 'vpollnet';",
+    "import yargs from 'yargs';",
+    "import { native } from '../ts/native.js';",
+    "await import('../examples/terminal-session.js');",
+    "import { exitCode } from './command.js';",
+  ])('cli/main.ts: %s', (text) => {
+    expect(checkImports('cli/main.ts', text, ['yargs'])).toEqual([]);
   });
 });
 

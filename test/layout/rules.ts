@@ -98,17 +98,32 @@ export function checkIncludes(
   return found;
 }
 
-/** The package imports itself and Node; examples import each other, and the package as a user would. */
-export function checkImports(file: string, text: string): string[] {
+/**
+ * The package imports itself and Node; examples import each other, and the package as a user would. The
+ * command line imports these, itself, and what package.json depends on.
+ * @param dependencies the packages' names
+ */
+export function checkImports(
+  file: string,
+  text: string,
+  dependencies: readonly string[] = [],
+): string[] {
   const isTs = /^ts\/.*\.ts$/.test(file);
   const isExample = /^examples\/.*\.ts$/.test(file);
-  if (!isTs && !isExample) return [];
+  const isCli = /^cli\/.*\.ts$/.test(file);
+  if (!isTs && !isExample && !isCli) return [];
   const found: string[] = [];
   for (const match of text.matchAll(
     /^\s*(?:import|export)\b[^;'"]*?from\s*['"]([^'"]+)['"]|^\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm,
   )) {
     const name = match[1] ?? match[2] ?? match[3] ?? '';
     if (name.startsWith('node:')) continue;
+    if (isCli) {
+      const isOurs = /^(\.|\.\.\/(ts|examples))\/[^/]+\.js$/.test(name);
+      if (name !== 'vpollnet' && !isOurs && !dependencies.includes(name))
+        found.push(`${file}: cli may not import '${name}'`);
+      continue;
+    }
     if (isExample) {
       const isExampleToo = /^\.\/[^/]+\.js$/.test(name);
       if (name !== 'vpollnet' && !isExampleToo)
@@ -137,7 +152,7 @@ export function checkLicence(file: string, text: string): string[] {
 /** Files that have grown past what one reader holds. */
 export function checkLength(file: string, text: string): string[] {
   const limit = file.startsWith('examples/') ? 120 : 800;
-  if (!/^(stack|ts|vpoll|examples|scripts)\//.test(file)) return [];
+  if (!/^(stack|ts|vpoll|examples|cli|scripts)\//.test(file)) return [];
   const lines = text.split('\n').length - (text.endsWith('\n') ? 1 : 0);
   return lines > limit ? [`${file}: ${lines} lines, the limit is ${limit}`] : [];
 }
