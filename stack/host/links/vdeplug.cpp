@@ -99,7 +99,12 @@ std::unique_ptr<VdePlug> VdePlug::open(const std::string& locator, std::uint32_t
     failure = {Errno(error), "vde_open", advice(error, locator)};
     return nullptr;
   }
-  std::unique_ptr<VdePlug> plug(new VdePlug(*library, mtu));
+  return over(*library, connection, mtu, failure);
+}
+
+std::unique_ptr<VdePlug> VdePlug::over(const VdeLibrary& library, VdeConnection* connection,
+                                       std::uint32_t mtu, Failure& failure) {
+  std::unique_ptr<VdePlug> plug(new VdePlug(library, mtu));
   return plug->connect(connection, failure) ? std::move(plug) : nullptr;
 }
 

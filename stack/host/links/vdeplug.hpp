@@ -25,6 +25,9 @@ class VdePlug final : public Device {
   /// EPROTONOSUPPORT where libvdeplug has no module of that name.
   static std::unique_ptr<VdePlug> open(const std::string& locator, std::uint32_t mtu,
                                        Failure& failure);
+  /// Over a connection of `library` that is open, and closed with it; on failure it is closed too.
+  static std::unique_ptr<VdePlug> over(const VdeLibrary& library, VdeConnection* connection,
+                                       std::uint32_t mtu, Failure& failure);
   ~VdePlug() override;
   VdePlug(const VdePlug&) = delete;
   VdePlug& operator=(const VdePlug&) = delete;

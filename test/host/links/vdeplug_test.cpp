@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <memory>
+#include <vector>
 
 #include "host/links/vdeplug.hpp"
 #include "host/links/vdeplug_relay.hpp"
@@ -138,6 +139,99 @@ TEST_CASE_FIXTURE(Fixture, "single errors pass, a connection that does nothing b
   connection.failing_reads = 1000;
   REQUIRE(::send(peer, kFrame.data(), kFrame.size(), 0) == 60);
   CHECK(receive(socket) == 0);
+}
+
+namespace {
+
+/// A connection as to a switch: a datagram socket, and a control connection.
+struct SwitchFixture {
+  SwitchFixture() {
+    int ends[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0);
+    connection.data = ends[0];
+    peer = ends[1];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    connection.control = ends[0];
+    control_peer = ends[1];
+    library.receive = [](VdeConnection* of, void* buffer, std::size_t size, int) -> ssize_t {
+      return ::recv(of->data, buffer, size, 0);
+    };
+    Failure failure;
+    plug = VdePlug::over(library, &connection, 1500, failure);
+    REQUIRE(plug != nullptr);
+    plug->count_in(counters);
+  }
+  ~SwitchFixture() {
+    plug = nullptr;
+    CHECK(connection.closed);
+    ::close(peer);
+    if (control_peer >= 0) ::close(control_peer);
+  }
+  SwitchFixture(const SwitchFixture&) = delete;
+  SwitchFixture& operator=(const SwitchFixture&) = delete;
+
+  void send(std::size_t size) {
+    const std::vector<char> frame(size, 'x');
+    REQUIRE(::send(peer, frame.data(), size, 0) == static_cast<ssize_t>(size));
+  }
+  bool readable() const {
+    pollfd wait{plug->fd(), POLLIN, 0};
+    return ::poll(&wait, 1, 0) == 1;
+  }
+
+  VdeLibrary library = kFake;
+  VdeConnection connection;
+  int peer = -1;
+  int control_peer = -1;
+  LinkCounters counters;
+  std::unique_ptr<VdePlug> plug;
+  BlockPool pool;
+  std::vector<Packet> frames;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(SwitchFixture,
+                  "frames of a size that cannot be are dropped, each counted as such") {
+  // An Ethernet header, and one with a tag before the largest packet, are the limits.
+  for (const std::size_t size : {1, 2, 13, 14, 1514, 1518, 1519, 9235}) send(size);
+  CHECK(plug->read(100, pool, frames) == Errno::again);
+  REQUIRE(frames.size() == 3);
+  CHECK(frames[0].size() == 14);
+  CHECK(frames[1].size() == 1514);
+  CHECK(frames[2].size() == 1518);
+  CHECK(counters.dropped(LinkDrop::wrong_peer) == 1);
+  CHECK(counters.dropped(LinkDrop::malformed) == 2);
+  CHECK(counters.dropped(LinkDrop::too_long) == 2);
+
+  Packet largest(pool.copy(std::vector<std::uint8_t>(1518)));
+  CHECK(plug->write(largest, pool) == Errno::ok);
+  Packet larger(pool.copy(std::vector<std::uint8_t>(1519)));
+  CHECK(plug->write(larger, pool) == Errno::message_size);
+}
+
+TEST_CASE_FIXTURE(SwitchFixture, "a switch that does not read makes a frame wait, not the caller") {
+  Packet frame(pool.copy(std::vector<std::uint8_t>(1000)));
+  int sent = 0;
+  Errno error = Errno::ok;
+  while ((error = plug->write(frame, pool)) == Errno::ok && sent < 100'000) sent++;
+  CHECK(error == Errno::again);
+  CHECK_FALSE(plug->is_gone(error));
+}
+
+TEST_CASE_FIXTURE(SwitchFixture, "a switch that ends is found out behind the last frame") {
+  CHECK(plug->read(16, pool, frames) == Errno::again);
+  CHECK_FALSE(readable());
+  REQUIRE(::send(control_peer, "?", 1, 0) == 1);  // what nobody expects there is left alone
+  CHECK(plug->read(16, pool, frames) == Errno::again);
+  CHECK_FALSE(readable());
+  send(60);
+  ::close(std::exchange(control_peer, -1));
+  CHECK(readable());
+  CHECK(plug->read(16, pool, frames) == Errno::again);
+  CHECK(frames.size() == 1);
+  CHECK(readable());
+  CHECK(plug->read(16, pool, frames) == Errno::reset);
 }
 
 TEST_CASE("a locator with a zero byte is refused before libvdeplug sees it") {
