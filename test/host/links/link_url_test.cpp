@@ -105,6 +105,7 @@ TEST_CASE("an end point is an address and a port, each of which may have a defau
   CHECK(endpoint("[fd00::1]", defaults) == "[fd00::1]:4789");
   CHECK(endpoint(":7", defaults) == "10.0.0.9:7");
   CHECK(endpoint("", defaults) == "10.0.0.9:4789");
+  CHECK(endpoint("[]:7", defaults) == "refused");
 }
 
 TEST_CASE("what is no end point is refused") {
