@@ -124,10 +124,16 @@ export function endpointsIn(table: string): Endpoint[] {
   return found.sort((a, b) => a.pid - b.pid || (a.name < b.name ? -1 : 1));
 }
 
-/** Asks every process that may be asked. @param timeout milliseconds for each */
-export async function look(timeout: number): Promise<Sight> {
+/**
+ * Asks every process that may be asked.
+ * @param timeout milliseconds for each
+ * @param pids only those; empty: all
+ */
+export async function look(timeout: number, pids: readonly number[]): Promise<Sight> {
   const me = process.geteuid?.() ?? 0;
-  const all = endpointsIn(readFileSync('/proc/net/unix', 'latin1'));
+  const all = endpointsIn(readFileSync('/proc/net/unix', 'latin1')).filter(
+    ({ pid }) => pids.length === 0 || pids.includes(pid),
+  );
   const mine = all.filter(({ uid }) => uid === me || me === 0);
   const sight: Sight = { processes: [], silent: [], foreign: all.length - mine.length };
   const answers = await Promise.allSettled(mine.map((endpoint) => ask(endpoint, timeout)));

@@ -117,10 +117,10 @@ export function addStacks(cli: Argv): Argv {
         json: given.json,
         interval: (given.interval as number) * 1000,
         timeout: (given.timeout as number) * 1000,
+        pids: given.pid.map((text) => pid(text) as number),
         view: {
           sections: given.show,
           sort: given.sort,
-          pids: given.pid.map((text) => pid(text) as number),
           stacks: given.stack,
           states: given.state,
           listening: given.listening,

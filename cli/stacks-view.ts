@@ -19,8 +19,6 @@ import { type Section, type SortKey, sections } from './stacks-command.js';
 export interface ViewOptions {
   sections: readonly Section[];
   sort: SortKey;
-  /** Only those; empty: all. */
-  pids: readonly number[];
   /** Names or ids of stacks; empty: all. */
   stacks: readonly string[];
   /** As a socket's state is written, without regard to case; empty: all. */
@@ -77,7 +75,6 @@ export function select(sight: Sight, options: ViewOptions): ProcessSnapshot[] {
   const named = ({ id, name }: StackSnapshot | SwitchSnapshot) =>
     options.stacks.length === 0 || options.stacks.some((one) => one === name || one === String(id));
   return sight.processes
-    .filter(({ pid }) => options.pids.length === 0 || options.pids.includes(pid))
     .map((process) => ({
       ...process,
       stacks: process.stacks

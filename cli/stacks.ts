@@ -17,6 +17,8 @@ export interface StacksOptions {
   interval: number;
   /** Milliseconds. */
   timeout: number;
+  /** Only those; empty: all. */
+  pids: readonly number[];
   view: ViewOptions;
 }
 
@@ -33,8 +35,8 @@ export async function runStacks(options: StacksOptions): Promise<number> {
   return showLive(options);
 }
 
-async function printOnce({ json, timeout, view: wanted }: StacksOptions): Promise<number> {
-  const sight = await look(timeout);
+async function printOnce({ json, timeout, pids, view: wanted }: StacksOptions): Promise<number> {
+  const sight = await look(timeout, pids);
   const processes = select(sight, wanted);
   if (json) {
     process.stdout.write(`${JSON.stringify(processes, null, 2)}\n`);
@@ -52,7 +54,7 @@ async function printOnce({ json, timeout, view: wanted }: StacksOptions): Promis
 }
 
 async function showLive(options: StacksOptions): Promise<number> {
-  const { interval, timeout } = options;
+  const { interval, timeout, pids } = options;
   const rates = new Rates();
   const wanted = { ...options.view };
   const style = colours.isColorSupported ? coloured : plain;
@@ -82,7 +84,7 @@ async function showLive(options: StacksOptions): Promise<number> {
   });
   try {
     for (let next = performance.now(); !quit; next = Math.max(next + interval, performance.now())) {
-      sight = await look(timeout);
+      sight = await look(timeout, pids);
       const processes = select(sight, wanted);
       found ||= processes.length > 0;
       rates.take(processes, performance.now());

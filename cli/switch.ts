@@ -13,7 +13,6 @@ import { coloured, plain, Rates, table, type ViewOptions, view } from './stacks-
 const shown: ViewOptions = {
   sections: ['ports', 'drops'],
   sort: 'process',
-  pids: [],
   stacks: [],
   states: [],
   listening: false,

@@ -165,7 +165,7 @@ describe.skipIf(!canBeNobody)('another user', () => {
     const { spawn } = await import('node:child_process');
     const forger = new Running(spawn('setpriv', [...asNobody, '/usr/bin/python3', '-c', listen]));
     await forger.shows('ready');
-    const { code, stderr } = await vpollnet(['stacks', ...of(1)]);
+    const { code, stderr } = await vpollnet(['stacks', ...of(Number(`${process.pid}77`))]);
     expect(code).toBe(1);
     expect(stderr).toContain(`process ${process.pid}77: the name belongs to another user`);
   });
@@ -257,7 +257,6 @@ describe('the tables', () => {
   const all = {
     sections: ['stacks', 'links', 'drops', 'sockets'],
     sort: 'process',
-    pids: [],
     stacks: [],
     states: [],
     listening: false,
