@@ -76,7 +76,11 @@ test('what the library says of a stack and what is seen from outside are the sam
   const [{ stacks } = { stacks: [] }] = JSON.parse(stdout) as ProcessSnapshot[];
   expect(stacks).toHaveLength(1);
   const [seen] = stacks as StackSnapshot[];
-  expect(seen?.interfaces).toEqual(stack.interfaces());
+  // The announcements of addresses go on meanwhile: what is counted is left out.
+  const standing = stack
+    .interfaces()
+    .map(({ id, name, mac, mtu, up }) => ({ id, name, mac, mtu, up }));
+  expect(seen?.interfaces).toMatchObject(standing);
   expect(seen?.sockets).toEqual([
     {
       type: 'tcp',
