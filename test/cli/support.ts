@@ -5,6 +5,8 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
@@ -84,22 +86,19 @@ export async function udpPair(): Promise<[near: string, far: string]> {
   return [`udp://${far}?local=${near}`, `udp://${near}?local=${far}`];
 }
 
-let terminals = 0;
-
 /** A terminal of its own, by tmux, that is gone at the end of the test. */
 export class Terminal {
-  readonly #server: string;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'vpollnet-tmux-'));
 
   /** @param command for a shell; the terminal stays after it, and shows its exit code */
   constructor(command: string, { columns = 120, rows = 30 } = {}) {
-    terminals += 1;
-    this.#server = `vpollnet-test-${process.pid}-${terminals}`;
     // Ctrl-C is for the command: the shell goes on.
     const shell = `trap : INT; ${command}; echo "code $?"; stty -a | grep -c -- ' echo '; sleep 60`;
     const size = ['-x', `${columns}`, '-y', `${rows}`];
     this.#tmux('-f', '/dev/null', 'new-session', '-d', ...size, 'sh', '-c', shell);
     onTestFinished(() => {
       this.#tmux('kill-server');
+      rmSync(this.#folder, { recursive: true }); // tmux leaves its socket
     });
   }
 
@@ -127,7 +126,9 @@ export class Terminal {
   }
 
   #tmux(...args: string[]): string {
-    return execFileSync('tmux', ['-L', this.#server, ...args], { encoding: 'utf8' });
+    return execFileSync('tmux', ['-S', join(this.#folder, 'socket'), ...args], {
+      encoding: 'utf8',
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { expect, test } from 'vitest';
 import { Stack } from 'vpollnet';
-import { freshCable, openDescriptors, openStack, thrownBy, until } from './support.js';
+import { freshCable, openDescriptors, openStack, thrownBy, until, untyped } from './support.js';
 
 test('a stack opens with no link, and has loopback', async () => {
   await using stack = await Stack.open();
@@ -165,5 +165,17 @@ test('new Stack() is not the way', () => {
   expect(thrownBy(() => new Illegal())).toMatchObject({
     code: 'ERR_ILLEGAL_CONSTRUCTOR',
     message: 'Illegal constructor: use Stack.open()',
+  });
+});
+
+test('a stack has a name of up to 255 characters', async () => {
+  await using stack = await Stack.open({ name: 'x'.repeat(255) });
+  expect(stack.closed).toBe(false);
+  await expect(Stack.open({ name: 'x'.repeat(256) })).rejects.toMatchObject({
+    code: 'ERR_INVALID_ARG_VALUE',
+    message: expect.stringContaining("'options.name' must have 255 characters or fewer"),
+  });
+  await expect(Stack.open({ name: untyped(5) })).rejects.toMatchObject({
+    code: 'ERR_INVALID_ARG_TYPE',
   });
 });
