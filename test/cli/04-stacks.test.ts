@@ -196,7 +196,7 @@ describe.skipIf(!hasTmux)('on a terminal', () => {
 
   test('headings are bold, and with NO_COLOR they are not', async () => {
     const { pid } = await program('blocked.mjs');
-    const bold = new Terminal(command('stacks', ...of(pid)));
+    const bold = new Terminal(`env -u NO_COLOR ${command('stacks', ...of(pid))}`);
     await bold.shows('LISTEN');
     expect(bold.screen('-e')).toContain('\x1b[1m');
     const bare = new Terminal(`NO_COLOR=1 ${command('stacks', ...of(pid))}`);
