@@ -106,6 +106,8 @@ Errno DatagramDevice::read(std::size_t limit, BlockPool& pool, std::vector<Packe
       drop(LinkDrop::wrong_peer);
     } else if (bytes.size() < wire::kEthernetHeader) {
       drop(LinkDrop::malformed);
+    } else if (bytes.size() > DatagramSocket::kMostBytes) {
+      drop(LinkDrop::too_long);  // of a Unix socket: there may be more of it than was read
     } else {
       frames.push_back(Packet(pool.copy(bytes)));
     }

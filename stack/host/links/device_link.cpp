@@ -41,6 +41,9 @@ void DeviceLink::unwatch() {
 }
 
 void DeviceLink::wait_for_room(bool wanted) {
+  // Another descriptor shows room now: the one before may show it for ever.
+  const int waited_on = room_watched_ >= 0 ? room_watched_ : watched_;
+  if (wanted && waits_for_room_ && device_->room_fd() != waited_on) wait_for_room(false);
   if (wanted == waits_for_room_ || watched_ < 0) return;
   waits_for_room_ = wanted;
   if (!wanted && room_watched_ >= 0) {
@@ -149,10 +152,8 @@ void DeviceLink::transmit(Packet&& frame) {
   // What waits goes first.
   if (waiting_.empty()) {
     const Errno error = write(frame);
-    if (error != Errno::again) {
-      if (error != Errno::ok && device_->is_gone(error)) fail(error);
-      return;
-    }
+    if (error == Errno::ok) return;
+    if (error != Errno::again) return device_->is_gone(error) ? fail(error) : follow();
   }
   if (!waiting_.push(std::move(frame))) return counters_.drop(LinkDrop::queue_full);
   wait_for_room(true);
@@ -191,6 +192,7 @@ bool DeviceLink::deliver(FrameReceiver& receiver, Nanos now, int& budget) {
     }
     budget -= static_cast<int>(std::max<std::size_t>(batch_.size(), 1));
     batch_.clear();
+    if (!readable_) break;  // what was sent in answer found the device gone
     if (error == Errno::again) {
       readable_ = false;
     } else if (error != Errno::ok) {

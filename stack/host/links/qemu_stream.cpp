@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "host/links/headroom.hpp"
 #include "wire/bytes.hpp"
 #include "wire/ethernet.hpp"
 
@@ -141,6 +142,7 @@ Errno QemuStream::write(Packet& frame, BlockPool& pool) {
     if (gathered_ == kBatch) return error;
     if (!connection_) return Errno::not_connected;
   }
+  make_headroom(frame, kFramePrefix, pool);
   if (frame.body().size() + 1 > kPiecesEach) frame.linear(pool);
   const auto length = static_cast<std::uint32_t>(frame.size());
   wire::store32(frame.prepend(kFramePrefix).data(), length);

@@ -8,6 +8,7 @@
 
 #include "host/clock.hpp"
 #include "host/links/flow_hash.hpp"
+#include "host/links/headroom.hpp"
 #include "host/links/vxlan_header.hpp"
 #include "wire/bytes.hpp"
 #include "wire/ethernet.hpp"
@@ -216,6 +217,7 @@ Errno Vxlan::write(Packet& frame, BlockPool& pool) {
   DatagramSocket& sender = sender_for(frame, pool);
   if (!sender.has_room(to.size())) flush(pool);
   if (!sender.has_room(to.size())) return Errno::again;
+  make_headroom(frame, kVxlanHeader, pool);
   emit_vxlan(vni_, frame.prepend(kVxlanHeader));
   for (const SocketAddress& remote : to.first(to.size() - 1)) {
     sender.send(frame.clone(), remote, pool);

@@ -129,6 +129,23 @@ TEST_CASE("frames over Unix datagrams: the peer comes, goes, and comes back") {
   CHECK(near.counters.dropped() == 1);
 }
 
+TEST_CASE("a Unix datagram that is longer than any frame is dropped, not cut") {
+  Folder folder;
+  Driven near("qemu:dgram://" + folder.at("ours") + "?remote=" + folder.at("its"));
+  REQUIRE(near.device != nullptr);
+  SocketAddress to;
+  REQUIRE_FALSE(SocketAddress::of_path(folder.at("ours"), to));
+  Failure failure;
+  const Descriptor peer = open_socket(AF_UNIX, SOCK_DGRAM, failure);
+  for (const std::size_t size : {70'000u, 60u}) {
+    const Bytes bytes = ethernet(1, 2, size);
+    REQUIRE(::sendto(peer.get(), bytes.data(), size, 0, to.get(), to.size()) ==
+            static_cast<ssize_t>(size));
+  }
+  CHECK(near.receive(1) == Frames{ethernet(1, 2, 60)});
+  CHECK(near.counters.dropped(LinkDrop::too_long) == 1);
+}
+
 TEST_CASE("a Unix peer that does not read is waited for by the descriptor that shows its room") {
   Folder folder;
   Driven near("qemu:dgram://" + folder.at("ours") + "?remote=" + folder.at("its"));

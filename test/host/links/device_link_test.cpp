@@ -9,8 +9,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "host/support.hpp"
@@ -134,6 +137,7 @@ class PeerDevice final : public Device {
     int room_fd = -1;
     bool present = false;
     Errno at_flush = Errno::ok;
+    bool leaves_at_write = false;
     int gathered = 0;
     int sent = 0;
     int flushes = 0;
@@ -153,6 +157,10 @@ class PeerDevice final : public Device {
     return Errno::ok;
   }
   Errno write(Packet&, BlockPool&) override {
+    if (state_.leaves_at_write) {
+      state_.present = false;
+      return Errno::not_connected;
+    }
     if (state_.gathered == 4) return Errno::again;
     state_.gathered++;
     return Errno::ok;
@@ -303,6 +311,60 @@ TEST_CASE_FIXTURE(PeerFixture, "a device without room is written to when its des
   CHECK(link->counters().dropped() == 0);
 }
 
+TEST_CASE_FIXTURE(PeerFixture, "room is waited for where it is missing now, and nowhere else") {
+  poke(first, 'p');
+  REQUIRE(eventually([&] { return failure() == Errno::ok; }));
+  int other[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, other) == 0);
+  std::vector<char> filling(65536);
+  for (const int fd : {room[0], other[0]}) {
+    while (::send(fd, filling.data(), filling.size(), MSG_DONTWAIT) > 0) {
+    }
+  }
+  state.at_flush = Errno::again;
+  transmit(1);
+  const int flushes = held<int>([](PeerFixture& all) { return all.state.flushes; });
+  {
+    const Pump::Hold hold(*pump);
+    state.room_fd = other[0];
+  }
+  // The first has room from now on, and would show it again and again.
+  while (::recv(room[1], filling.data(), filling.size(), MSG_DONTWAIT) > 0) {
+  }
+  const auto flushed = [&] {
+    return held<int>([](PeerFixture& all) { return all.state.flushes; });
+  };
+  CHECK(eventually([&] { return flushed() > flushes; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  CHECK(flushed() < flushes + 10);
+  held<int>([](PeerFixture& all) {
+    all.state.at_flush = Errno::ok;
+    return 0;
+  });
+  while (::recv(other[1], filling.data(), filling.size(), MSG_DONTWAIT) > 0) {
+  }
+  CHECK(eventually([&] { return sent() == 1; }));
+  {
+    const Pump::Hold hold(*pump);
+    state.room_fd = room[0];
+  }
+  for (const int fd : other) ::close(fd);
+}
+
+TEST_CASE_FIXTURE(PeerFixture, "a peer that is found to have left by a frame is waited for") {
+  poke(first, 'p');
+  REQUIRE(eventually([&] { return failure() == Errno::ok; }));
+  held<int>([](PeerFixture& all) {
+    all.state.leaves_at_write = true;
+    return 0;
+  });
+  transmit(1);
+  CHECK(failure() == Errno::not_connected);
+  CHECK(link->counters().dropped(LinkDrop::device_error) == 1);
+  poke(first, 'p');
+  CHECK(eventually([&] { return failure() == Errno::ok; }));
+}
+
 TEST_CASE_FIXTURE(PeerFixture,
                   "a device that is gone at the end of a hold fails its link at once") {
   poke(first, 'p');
@@ -391,9 +453,13 @@ struct ReopenFixture {
       return done;
     }
     Nanos next_deadline() const override { return deadline_; }
-    void receive(Packet&&, Nanos) override { received++; }
+    void receive(Packet&& frame, Nanos) override {
+      received++;
+      if (answers) link->transmit(std::move(frame));
+    }
     std::unique_ptr<DeviceLink> link;
     std::atomic<int> received{0};
+    std::atomic<bool> answers{false};
 
    private:
     Nanos deadline_ = kNever;
@@ -476,6 +542,23 @@ TEST_CASE("a device that dies is tried again until it is back, and its link work
     CHECK(all.outlet->count(&Outlet::most_open) == 1);
   }
   CHECK(test::back_to(before));
+}
+
+TEST_CASE("a device that an answer finds gone is gone, though what it had was read") {
+  ReopenFixture all;
+  all.outlet->set(false, true);
+  all.member.answers = true;
+  {
+    const Pump::Hold hold(*all.pump);
+    REQUIRE(::send(all.outlet->peer, "y", 1, 0) == 1);
+    ::close(std::exchange(all.outlet->peer, -1));
+  }
+  CHECK(eventually([&] { return all.failure() == Errno::broken_pipe; }));
+  CHECK(eventually([&] { return all.outlet->count(&Outlet::attempts) >= 2; }));
+  all.transmit();
+  CHECK(all.counters().dropped(LinkDrop::down) == 1);
+  all.outlet->set(true, true);
+  CHECK(eventually([&] { return all.failure() == Errno::ok; }));
 }
 
 TEST_CASE("a link goes while its device is being opened, and its pump with it") {

@@ -102,6 +102,19 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(second.receive().size() == 68);
 }
 
+TEST_CASE_FIXTURE(Fixture, "the header finds room in front of a frame whose head is full") {
+  REQUIRE(link.device != nullptr);
+  const Bytes bytes = ethernet(0xff, 1, 400, 7);
+  Packet frame(link.pool.copy(bytes));
+  frame.writable(Packet::kHeadCapacity, link.pool);
+  REQUIRE(frame.head_size() == Packet::kHeadCapacity);
+  CHECK(link.device->write(frame, link.pool) == Errno::ok);
+  CHECK(link.device->flush(link.pool) == Errno::ok);
+  const Bytes got = first.receive();
+  REQUIRE(got.size() == 408);
+  CHECK(Bytes(got.begin() + 8, got.end()) == bytes);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a group's address as a source is not learned") {
   REQUIRE(link.device != nullptr);
   Bytes odd = ethernet(1, 9);
