@@ -13,6 +13,7 @@ import {
   checkLicence,
   checkLock,
   checkNotes,
+  checkTypes,
 } from './rules.js';
 
 const folders = '.ci bench cli cmake examples kernel scripts stack test ts vpoll'.split(' ');
@@ -53,6 +54,12 @@ describe('every source file', () => {
     const others = code.filter((file) => !file.startsWith('test/layout/'));
     expect(others.flatMap((file) => checkNotes(file, read(file)))).toEqual([]);
   });
+});
+
+test('no two headers define one type', () => {
+  const headers = code.filter((file) => /^(stack|ts)\/.*\.hpp$/.test(file));
+  expect(headers.length).toBeGreaterThan(100);
+  expect(checkTypes(headers.map((file) => ({ file, text: read(file) })))).toEqual([]);
 });
 
 test('package-lock.json names no registry', () => {

@@ -10,6 +10,7 @@ import {
   checkLicence,
   checkLock,
   checkNotes,
+  checkTypes,
 } from './rules.js';
 
 const files = new Set([
@@ -169,6 +170,19 @@ test('notes of work left over', () => {
   expect(checkNotes('a.ts', `// ${word}`)).toHaveLength(1);
   expect(checkNotes('a.ts', `// ${word}: later`)).toHaveLength(1);
   expect(checkNotes('a.ts', `// ${word} fix this as soon as there is time for it`)).toHaveLength(1);
+});
+
+test('types', () => {
+  const header = (file: string, type: string, namespace = 'vpollnet::host') => ({
+    file,
+    text: `namespace ${namespace} {\nclass Later;\nenum class Kind : int;\n${type} {\n};\n}\n`,
+  });
+  const one = header('stack/a.hpp', 'class Address final : public Base');
+  expect(checkTypes([one, header('stack/b.hpp', 'struct Address', 'vpollnet')])).toEqual([]);
+  expect(checkTypes([one, header('stack/b.hpp', 'class Address::Part')])).toEqual([]);
+  expect(checkTypes([one, header('stack/b.hpp', 'struct Address')])).toEqual([
+    'stack/b.hpp: vpollnet::host::Address is defined in stack/a.hpp too',
+  ]);
 });
 
 test('the lock file', () => {

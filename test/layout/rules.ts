@@ -157,6 +157,28 @@ export function checkLength(file: string, text: string): string[] {
   return lines > limit ? [`${file}: ${lines} lines, the limit is ${limit}`] : [];
 }
 
+/**
+ * No two headers define a type of one name in one namespace: what the compiler makes of either is taken for
+ * both when the program is linked (C++20 6.3, the one-definition rule), and no tool has to say so.
+ */
+export function checkTypes(headers: readonly { file: string; text: string }[]): string[] {
+  const definedIn = new Map<string, string>();
+  const found: string[] = [];
+  for (const { file, text } of headers) {
+    let namespace = '';
+    for (const line of text.split('\n')) {
+      namespace = /^namespace ([\w:]+) \{/.exec(line)?.[1] ?? namespace;
+      const type = /^(?:class|struct|union|enum(?: class)?) (\w+)\b(?!::)[^;]*\{/.exec(line)?.[1];
+      if (type === undefined) continue;
+      const name = `${namespace}::${type}`;
+      const other = definedIn.get(name);
+      if (other !== undefined) found.push(`${file}: ${name} is defined in ${other} too`);
+      definedIn.set(name, file);
+    }
+  }
+  return found;
+}
+
 /** A note of work left over says what is left, and why. */
 export function checkNotes(file: string, text: string): string[] {
   const found: string[] = [];

@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "host/sockets/bsd_address.hpp"
 #include "host/sockets/bsd_stack.hpp"
-#include "host/sockets/socket_address.hpp"
 #include "wire/icmpv4.hpp"
 #include "wire/icmpv6.hpp"
 
@@ -176,7 +176,7 @@ Errno BsdSocket::bind(const Endpoint& local) {
   if (calls_ != nullptr && local.address.is_v4() && ipv6_only_) return Errno::family_not_supported;
   const auto socket = descriptor(local.address.family());
   if (!socket) return socket.error();
-  const SocketAddress address = to_socket_address(local, domain_);
+  const BsdAddress address = to_bsd_address(local, domain_);
   const Errno error = calls_->bind(socket->fd, address.get(), address.length);
   if (error == Errno::ok) bound_ = local;
   return error;
@@ -197,7 +197,7 @@ Errno BsdSocket::connect(const Endpoint& peer) {
   }
   const auto socket = descriptor(peer.address.family());
   if (!socket) return socket.error();
-  const SocketAddress address = to_socket_address(peer, domain_);
+  const BsdAddress address = to_bsd_address(peer, domain_);
   return calls_->connect(socket->fd, address.get(), address.length);
 }
 
@@ -241,7 +241,7 @@ Result<Endpoint> BsdSocket::local() {
   if (calls_ != nullptr && !is_made()) return Endpoint{};
   const auto socket = descriptor(Family::none);
   if (!socket) return socket.error();
-  SocketAddress address;
+  BsdAddress address;
   const Errno error = calls_->getsockname(socket->fd, address.get(), &address.length);
   if (error != Errno::ok) return error;
   const Endpoint local = to_endpoint(address);
@@ -253,7 +253,7 @@ Result<Endpoint> BsdSocket::peer() {
   if (calls_ != nullptr && !is_made()) return Errno::not_connected;
   const auto socket = descriptor(Family::none);
   if (!socket) return socket.error();
-  SocketAddress address;
+  BsdAddress address;
   const Errno error = calls_->getpeername(socket->fd, address.get(), &address.length);
   if (error != Errno::ok) return error;
   return to_endpoint(address);
@@ -282,7 +282,7 @@ std::string BsdSocket::tcp_state() {
   // An implementation without TCP_INFO: what else shows.
   const auto listening = bsd_option({calls_.get(), fd, domain_, type_}, Option::listening);
   if (listening && *listening != 0) return "LISTEN";
-  SocketAddress address;
+  BsdAddress address;
   const bool connected = calls_->getpeername(fd, address.get(), &address.length) == Errno::ok;
   return connected ? "ESTABLISHED" : "CLOSED";
 }
@@ -368,7 +368,7 @@ Result<std::size_t> BsdSocket::send_message(const BsdDescriptor& socket,
   if (type_ == Type::ping) return send_echo(socket, data, to);
   const int how = kTransfer | ((flags & socket::kMore) != 0 ? MSG_MORE : 0);
   if (to == nullptr) return calls_->send(socket.fd, data, how);
-  const SocketAddress address = to_socket_address(*to, domain_);
+  const BsdAddress address = to_bsd_address(*to, domain_);
   return calls_->sendto(socket.fd, data, how, address.get(), address.length);
 }
 
@@ -383,10 +383,10 @@ Result<std::size_t> BsdSocket::send_echo(const BsdDescriptor& socket,
   header[7] = static_cast<std::uint8_t>(next_sequence_);
   next_sequence_++;
   iovec pieces[] = {{header, sizeof header}, {const_cast<std::uint8_t*>(data.data()), data.size()}};
-  SocketAddress address;
+  BsdAddress address;
   msghdr message{};
   if (to != nullptr) {
-    address = to_socket_address({to->address, 0, to->scope}, domain_);
+    address = to_bsd_address({to->address, 0, to->scope}, domain_);
     message.msg_name = address.get();
     message.msg_namelen = address.length;
   }
@@ -417,7 +417,7 @@ Result<socket::Received> BsdSocket::receive(std::span<std::uint8_t> buffer, std:
 Result<socket::Received> BsdSocket::receive_message(const BsdDescriptor& socket,
                                                     std::span<std::uint8_t> buffer, int flags) {
   // With MSG_TRUNC the length is that of the whole datagram (recv(2)).
-  SocketAddress from;
+  BsdAddress from;
   if (type_ == Type::udp) {
     const auto got = calls_->recvfrom(socket.fd, buffer, flags, from.get(), &from.length);
     if (!got) return got.error();

@@ -16,9 +16,9 @@
 
 #include "host/namespace.hpp"
 #include "host/poll.hpp"
+#include "host/sockets/bsd_address.hpp"
 #include "host/sockets/bsd_stack.hpp"
 #include "host/sockets/rtnetlink.hpp"
-#include "host/sockets/socket_address.hpp"
 #include "host/support.hpp"
 
 using namespace vpollnet;
@@ -79,17 +79,17 @@ struct Connection {
 TEST_CASE("an endpoint is the same after a way through a sockaddr of either family") {
   for (const Endpoint& endpoint :
        {at("10.1.2.3", 7), at("0.0.0.0", 1), at("255.255.255.255", 65535)}) {
-    CHECK(to_endpoint(to_socket_address(endpoint, AF_INET)) == endpoint);
-    CHECK(to_endpoint(to_socket_address(endpoint, AF_INET6)) == endpoint);
+    CHECK(to_endpoint(to_bsd_address(endpoint, AF_INET)) == endpoint);
+    CHECK(to_endpoint(to_bsd_address(endpoint, AF_INET6)) == endpoint);
   }
   const Endpoint link_local{.address = *IpAddress::parse("fe80::1"), .port = 9, .scope = 3};
-  CHECK(to_endpoint(to_socket_address(link_local, AF_INET6)) == link_local);
-  CHECK(to_endpoint(to_socket_address({}, AF_INET6)).address == IpAddress::any(Family::ipv6));
-  CHECK(to_endpoint(to_socket_address({}, AF_INET)).address == IpAddress::any(Family::ipv4));
-  SocketAddress other;
+  CHECK(to_endpoint(to_bsd_address(link_local, AF_INET6)) == link_local);
+  CHECK(to_endpoint(to_bsd_address({}, AF_INET6)).address == IpAddress::any(Family::ipv6));
+  CHECK(to_endpoint(to_bsd_address({}, AF_INET)).address == IpAddress::any(Family::ipv4));
+  BsdAddress other;
   other.storage.ss_family = AF_UNIX;
   CHECK(to_endpoint(other) == Endpoint{});
-  SocketAddress cut = to_socket_address(at("::1", 5), AF_INET6);
+  BsdAddress cut = to_bsd_address(at("::1", 5), AF_INET6);
   cut.length = 8;
   CHECK(to_endpoint(cut) == Endpoint{});
 }

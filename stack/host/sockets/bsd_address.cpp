@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host/sockets/socket_address.hpp"
+#include "host/sockets/bsd_address.hpp"
 
 #include <netinet/in.h>
 
@@ -13,8 +13,8 @@ constexpr std::uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 }  // namespace
 
-SocketAddress to_socket_address(const Endpoint& endpoint, int domain) {
-  SocketAddress result;
+BsdAddress to_bsd_address(const Endpoint& endpoint, int domain) {
+  BsdAddress result;
   const auto bytes = endpoint.address.bytes();
   if (domain == AF_INET) {
     sockaddr_in in{};
@@ -41,7 +41,7 @@ SocketAddress to_socket_address(const Endpoint& endpoint, int domain) {
   return result;
 }
 
-Endpoint to_endpoint(const SocketAddress& address) {
+Endpoint to_endpoint(const BsdAddress& address) {
   Endpoint endpoint;
   if (address.storage.ss_family == AF_INET && address.length >= sizeof(sockaddr_in)) {
     sockaddr_in in{};
