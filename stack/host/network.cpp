@@ -217,35 +217,20 @@ Failure NetworkImplementation::check_links(const RecordingSpec& spec) {
   return {};
 }
 
+auto NetworkImplementation::each_port() {
+  return [this](auto visit) {
+    for (const std::unique_ptr<Attached>& attached : links_) visit(attached->id, attached->port);
+  };
+}
+
 std::shared_ptr<Recording> NetworkImplementation::record(const RecordingSpec& spec,
                                                          Failure& failure) {
-  {
-    // Before the file is emptied.
-    Pump::Hold hold(*pump_);
-    failure = check_links(spec);
-  }
-  if (failure) return nullptr;
-  std::shared_ptr<Recording> recording = Recording::open(*pump_, spec, failure);
-  if (recording == nullptr) return nullptr;
-  {
-    Pump::Hold hold(*pump_);
-    failure = check_links(spec);  // once more: they may have gone meanwhile
-    for (const std::unique_ptr<Attached>& attached : links_) {
-      if (spec.wants(attached->id)) attached->port.record(recording);
-    }
-    recordings_.add(recording, !spec.links);
-  }
-  if (!failure) return recording;
-  stop_recording(recording);
-  return nullptr;
+  return recordings_.start(
+      *pump_, spec, failure, [&] { return check_links(spec); }, each_port());
 }
 
 void NetworkImplementation::stop_recording(const std::shared_ptr<Recording>& recording) {
-  Pump::Hold hold(*pump_);
-  for (const std::unique_ptr<Attached>& attached : links_) {
-    attached->port.stop_recording(*recording);
-  }
-  recordings_.finish(recording);
+  recordings_.stop(*pump_, recording, each_port());
 }
 
 // --- straight to the stack ---

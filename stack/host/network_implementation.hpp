@@ -85,6 +85,8 @@ class NetworkImplementation final : public Network,
   Attached* find(InterfaceId id);
   /// EBADF, ENODEV.
   Failure check_links(const RecordingSpec& spec);
+  /// For Recordings: calls its argument with the number and the LinkPort of each.
+  auto each_port();
   void detach(InterfaceId id, Nanos now);
   void report(const Attached& attached, Nanos now);
 

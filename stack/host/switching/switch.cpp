@@ -74,6 +74,8 @@ class SwitchImplementation final : public Switch,
   }
   /// EBADF, ENODEV.
   Failure check_links(const RecordingSpec& spec);
+  /// For Recordings: calls its argument with the number and the LinkPort of each.
+  auto each_port();
   std::string free_name();
 
   std::shared_ptr<Pump> pump_;
@@ -275,33 +277,20 @@ Failure SwitchImplementation::check_links(const RecordingSpec& spec) {
   return {};
 }
 
+auto SwitchImplementation::each_port() {
+  return [this](auto visit) {
+    for (const auto& port : ports_) visit(port->number, port->link);
+  };
+}
+
 std::shared_ptr<Recording> SwitchImplementation::record(const RecordingSpec& spec,
                                                         Failure& failure) {
-  {
-    // Before the file is emptied.
-    Pump::Hold hold(*pump_);
-    failure = check_links(spec);
-  }
-  if (failure) return nullptr;
-  std::shared_ptr<Recording> recording = Recording::open(*pump_, spec, failure);
-  if (recording == nullptr) return nullptr;
-  {
-    Pump::Hold hold(*pump_);
-    failure = check_links(spec);  // once more: they may have gone meanwhile
-    for (const auto& port : ports_) {
-      if (spec.wants(port->number)) port->link.record(recording);
-    }
-    recordings_.add(recording, !spec.links);
-  }
-  if (!failure) return recording;
-  stop_recording(recording);
-  return nullptr;
+  return recordings_.start(
+      *pump_, spec, failure, [&] { return check_links(spec); }, each_port());
 }
 
 void SwitchImplementation::stop_recording(const std::shared_ptr<Recording>& recording) {
-  Pump::Hold hold(*pump_);
-  for (const auto& port : ports_) port->link.stop_recording(*recording);
-  recordings_.finish(recording);
+  recordings_.stop(*pump_, recording, each_port());
 }
 
 void SwitchImplementation::close() {
