@@ -402,7 +402,8 @@ describe.skipIf(obstacle !== null)('what libvdeplug refuses is told with what to
     writeFileSync(nothing, '');
     const program =
       `import { Stack } from '${join(root, 'dist/ts/index.js')}';` +
-      "await Stack.open({ links: [{ url: 'vde:///x' }] }).catch((e) => console.log(e.code, e.message));" +
+      "for (const url of ['vde:///x', 'foo://x'])" +
+      '  await Stack.open({ links: [{ url }] }).catch((e) => console.log(e.code, e.message));' +
       "await (await Stack.open({ links: [{ url: 'cable:x' }] })).close(); console.log('a cable opens');";
     // In a mount namespace of the child's own, the library is an empty file.
     const output = execFileSync(
@@ -414,6 +415,9 @@ describe.skipIf(obstacle !== null)('what libvdeplug refuses is told with what to
       { encoding: 'utf8' },
     );
     expect(output).toMatch(/^ENOENT dlopen ENOENT vde:\/\/\/x - .*apt install libvdeplug2.*\n/);
+    expect(output).toMatch(
+      /\nERR_INVALID_ARG_VALUE .*unknown link 'foo:\/\/x'; there are .*apt install libvdeplug2/,
+    );
     expect(output).toContain('a cable opens');
   });
 });

@@ -167,10 +167,14 @@ Failure plan_vde(const std::string& locator, const LinkSpec& spec, LinkPlan& pla
   Failure failure = open_device(plan, [locator, mtu](Failure& why) -> std::unique_ptr<Device> {
     return VdePlug::open(locator, mtu, why);
   });
+  const std::string scheme = LinkUrl::scheme_of(locator);
   if (failure.error == Errno(EPROTONOSUPPORT)) {
-    const std::string scheme = LinkUrl::scheme_of(locator);
     failure = unknown_scheme(spec.url);
     failure.detail += "; its module for this one (libvdeplug_" + scheme + ".so) is not installed";
+  } else if (failure.syscall == "dlopen" && locator == spec.url && scheme != "vde") {
+    // More often a slip of the pen than a wish for a library that is not there.
+    failure = unknown_scheme(spec.url);
+    failure.detail += "; that library cannot be loaded here: sudo apt install libvdeplug2";
   }
   plan.reconnects = true;
   return failure;
