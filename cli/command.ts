@@ -35,6 +35,13 @@ export function number(name: string, least: number, most: number, whole = false)
   };
 }
 
+/** Without its prefix an address is a network of its own, and nobody is reached by it. */
+function withPrefixes(addresses: string[]): string[] {
+  const bare = addresses.find((address) => !address.includes('/'));
+  if (bare === undefined) return addresses;
+  throw new UsageError(`--address must be ADDRESS/PREFIX, such as 10.0.0.2/24, not '${bare}'`);
+}
+
 const linkOptions = {
   link: {
     type: 'string',
@@ -49,6 +56,7 @@ const linkOptions = {
     default: [] as string[],
     defaultDescription: 'none',
     describe: 'an address of ours on the link, with its prefix; may be repeated',
+    coerce: withPrefixes,
   },
   gateway: {
     type: 'string',

@@ -49,6 +49,10 @@ async function main(args: string[]): Promise<number> {
         one: 'an argument is missing (%s given, %s needed)',
         other: 'an argument is missing (%s given, %s needed)',
       },
+      'Missing required argument: %s': { one: '--%s is missing', other: 'missing: %s' },
+      'Not enough arguments following: %s': '--%s needs a value',
+      'Invalid values:': 'wrong value',
+      'Argument: %s, Given: %s, Choices: %s': '%s cannot be %s; there are %s',
       'Did you mean %s?': 'did you mean %s?',
     } as unknown as Record<string, string>)
     .fail((message, error) => {

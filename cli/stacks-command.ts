@@ -111,6 +111,8 @@ export function addStacks(cli: Argv): Argv {
         ),
     async (given) => {
       const pid = number('pid', 1, 2 ** 31, true);
+      const { checkStates } = await import('./stacks-view.js');
+      checkStates(given.state);
       const { runStacks } = await import('./stacks.js');
       process.exitCode = await runStacks({
         once: given.once || given.json,

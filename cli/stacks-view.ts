@@ -5,7 +5,7 @@
 import { getSystemErrorName } from 'node:util';
 import colours from 'picocolors';
 import stringWidth from 'string-width';
-import { clean } from './command.js';
+import { clean, UsageError } from './command.js';
 import type {
   ProcessSnapshot,
   Sight,
@@ -63,6 +63,31 @@ const plainState = (state: string) => {
   const bare = state.toUpperCase().replaceAll(/[^A-Z0-9]/g, '');
   return bare === 'ESTAB' ? 'ESTABLISHED' : bare;
 };
+
+/** Those of TCP, as the stack names them, and that of a datagram socket without a peer. */
+const states = [
+  'CLOSED',
+  'LISTEN',
+  'SYN-SENT',
+  'SYN-RECEIVED',
+  'ESTABLISHED',
+  'FIN-WAIT-1',
+  'FIN-WAIT-2',
+  'CLOSE-WAIT',
+  'CLOSING',
+  'LAST-ACK',
+  'TIME-WAIT',
+  'UNCONN',
+];
+
+/** Throws UsageError at what is the name of no state. */
+export function checkStates(given: readonly string[]): void {
+  const known = new Set(states.map(plainState));
+  const wrong = given.find((state) => !known.has(plainState(state)));
+  if (wrong === undefined) return;
+  const list = states.join(', ').toLowerCase();
+  throw new UsageError(`--state cannot be '${clean(wrong)}'; there are ${list}`);
+}
 
 /** What the options leave of a sight: also what --json prints. */
 export function select(sight: Sight, options: ViewOptions): ProcessSnapshot[] {

@@ -14,6 +14,11 @@ export function toPort(text: string): SwitchPort {
   const [, url = '', settings = ''] =
     /^(.*?)((?:,(?:vlan|trunk|name|mtu)=[^,]*)*)$/.exec(text) ?? [];
   if (url === '') throw new UsageError(`--port must begin with the URL of a link, not '${text}'`);
+  // A slip such as vlna=10 would become a part of the URL. A command may have anything in it.
+  const slip = /^(?:vdeplug:)?cmd:/.test(url) ? null : /,(\w+)=[^,]*$/.exec(url);
+  if (slip !== null) {
+    throw new UsageError(`--port has no '${slip[1]}'; there are vlan, trunk, name and mtu`);
+  }
   const port: SwitchPort = { url };
   for (const setting of settings.split(',').slice(1)) {
     const [key, value = ''] = setting.split('=');

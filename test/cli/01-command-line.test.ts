@@ -49,7 +49,12 @@ describe('a wrong command line is one line on stderr, with a hint, and code 2', 
     ],
     [['ping', '::1'], /^vpollnet ping: --link is missing/],
     [['ping', '::1', '--lnk', 'x'], /^vpollnet ping: unknown argument: lnk/],
-    [['ping', '::1', '--link'], /^vpollnet ping: Not enough arguments following: link/],
+    [['ping', '::1', '--link'], /^vpollnet ping: --link needs a value/],
+    [['capture'], /^vpollnet capture: --link is missing/],
+    [
+      ['ping', '10.0.0.1', '--link', 'cable:x', '--address', '10.0.0.2'],
+      /^vpollnet ping: --address must be ADDRESS\/PREFIX, such as 10\.0\.0\.2\/24, not '10\.0\.0\.2'/,
+    ],
     [
       ['ping', 'example.org', '--link', 'cable:x'],
       /must be an IPv4 or IPv6 address .* 'example\.org'/,
@@ -64,10 +69,20 @@ describe('a wrong command line is one line on stderr, with a hint, and code 2', 
       /--size must be .* to 65507, not '65508'/,
     ],
     [['ping', '::1', '--link', 'cable:x', '-i', ''], /--interval must be a number/],
-    [['stacks', '--sort', 'colour'], /^vpollnet stacks: .*colour/],
+    [
+      ['stacks', '--sort', 'colour'],
+      /^vpollnet stacks: wrong value; sort cannot be "colour"; there are "process", "type"/,
+    ],
+    [
+      ['stacks', '--state', 'asleep'],
+      /^vpollnet stacks: --state cannot be 'asleep'; there are closed, listen, syn-sent/,
+    ],
     [['stacks', 'more'], /^vpollnet stacks: unknown argument: more/],
     [['terminal', '--link', 'cable:x'], /--link and --connect belong together/],
-    [['completion', 'fish'], /^vpollnet completion: .*fish/],
+    [
+      ['completion', 'fish'],
+      /^vpollnet completion: .*shell cannot be "fish"; there are "bash", "zsh"/,
+    ],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await vpollnet(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

@@ -62,12 +62,16 @@ test('a port is a URL with settings after it, and a URL may have commas', () => 
     ...{ vlan: 7, trunk: [10, 20], name: 'n', mtu: 1400 },
   });
   expect(toPort('tap://t,trunk=all')).toEqual({ url: 'tap://t', trunk: 'all' });
+  const command = 'cmd:socat - TCP:10.0.0.1:5,nodelay=1';
+  expect(toPort(`${command},vlan=7`)).toEqual({ url: command, vlan: 7 });
 });
 
 test.each([
   [['-p', 'cable:a,vlan=0'], 2, /vlan must be a whole number from 1 to 4094, not '0'/],
   [['-p', 'cable:a,trunk=1+x'], 2, /vlan must be a whole number from 1 to 4094, not 'x'/],
   [['-p', ',vlan=1'], 2, /must begin with the URL/],
+  [['-p', 'cable:a,vlna=10'], 2, /--port has no 'vlna'; there are vlan, trunk, name and mtu/],
+  [['-p', 'cable:a,vlna=10,mtu=1500'], 2, /--port has no 'vlna'/],
   [[], 2, /port/],
   [['-p', 'foo://x'], 1, /^vpollnet switch: --port cannot be opened: unknown link 'foo:\/\/x'/],
   [['-p', 'cable:a', '-p', 'cable:a'], 1, /EADDRINUSE/],
