@@ -74,7 +74,12 @@ export async function program(
   return running;
 }
 
-export const has = (command: string, ...args: string[]) => spawnSync(command, args).status === 0;
+/** Whether the command works here; if not, it is said, as tests are skipped for it. */
+export function has(command: string, ...args: string[]): boolean {
+  if (spawnSync(command, args).status === 0) return true;
+  process.stderr.write(`vpollnet: tests skipped: ${command} is missing, or does not work here\n`);
+  return false;
+}
 export const hasTmux = has('tmux', '-V');
 
 /** The URLs of the two ends of a link of Ethernet in UDP, on ports that were free just now. */

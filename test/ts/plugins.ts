@@ -48,6 +48,7 @@ export function hasCompiler(): boolean {
     execFileSync('cc', ['--version'], { stdio: 'ignore' });
     return true;
   } catch {
+    process.stderr.write('vpollnet: tests of plug-ins skipped: cc is missing (gcc)\n');
     return false;
   }
 }
