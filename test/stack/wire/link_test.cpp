@@ -29,7 +29,8 @@ TEST_CASE("what is behind VLAN tags is found, up to two of them, and never past 
       bytes.insert(bytes.end(),
                    {static_cast<std::uint8_t>(type >> 8), static_cast<std::uint8_t>(type), 0, 7});
     }
-    bytes.resize(bytes.size() - 2);  // the type of the payload has no tag control
+    // The type of the payload has no tag control.
+    bytes.erase(bytes.end() - 2, bytes.end());
     return bytes;
   };
   const auto check = [](const std::vector<std::uint8_t>& bytes, std::size_t offset,
