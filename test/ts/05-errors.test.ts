@@ -208,7 +208,7 @@ describe('a wrong argument', () => {
 
   test.each([
     [() => open({ links: [{ url: 'eth0' }] }), "must be the URL of a link, such as 'cable:lab'"],
-    [() => open({ links: [{ url: 'foo://bar' }] }), "unknown link 'foo://bar'"],
+    [() => open({ links: [{ url: 'foo:bar' }] }), "unknown link 'foo:bar'"],
     [() => link({ addresses: ['10.0.0.300/24'] }), "Received '10.0.0.300/24'"],
     [() => link({ addresses: ['10.0.0.1/33'] }), "Received '10.0.0.1/33'"],
     [() => link({ addresses: ['example.com'] }), "such as '10.0.0.2/24'. Received 'example.com'"],

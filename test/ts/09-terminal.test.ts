@@ -109,10 +109,10 @@ describe('with options', () => {
   });
 
   test('a link that cannot be opened is a clear error, and code 1', async () => {
-    const args = ['--link', 'foo://bar', '--connect', '10.0.0.1:7'];
+    const args = ['--link', 'foo:bar', '--connect', '10.0.0.1:7'];
     const { code, stderr } = await runProgram([...terminal, ...args]);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^terminal: .*unknown link 'foo:\/\/bar'/);
+    expect(stderr).toMatch(/^terminal: .*unknown link 'foo:bar'/);
   });
 });
 
