@@ -308,28 +308,14 @@ async function runGuest({ name, kernel, initramfs, memory, steps }, scenario, wo
   const console_ = join(work, 'console.log');
   const file = join(work, 'results.log');
   const bootSeconds = 120 * scenario.slow;
-  const attempt = async () => {
-    const ended = await boot({
-      ...{ kernel, initramfs, memory, bootSeconds },
-      ...{ console: console_, results: file, programs: steps },
-      onResult: (result) => say(`${name}: ${result.name} ended, ${result.seconds} s`),
-    });
-    const outcome = readOutcome(readFileSync(file, 'latin1'));
-    const heardOf = new Set(outcome.results.map((result) => result.name));
-    return { ended, outcome, unheard: steps.filter((step) => !heardOf.has(step.name)) };
-  };
-  let { ended, outcome, unheard } = await attempt();
-  const stopped = outcome.results.filter((result) => result.code === 137);
-  if (unheard.length + stopped.length > 0 && outcome.underWay === null) {
-    // The guest came to its end, and of some programs nothing is known: what they said did not arrive, or they stood
-    // still for many times their time, with all processors idle. An emulated machine without a steady clock was seen
-    // to do either, on a busy host. Both is said, and the guest has to pass from its boot on; a program that fails,
-    // or does it again, has failed.
-    const names = [...unheard, ...stopped].map((one) => one.name).join(', ');
-    say(`${name}: nothing is known of ${names}, though the guest came to its end; once more`);
-    process.stdout.write(`${name}, the end of what arrived:\n${tail(file, 60)}\n`);
-    ({ ended, outcome, unheard } = await attempt());
-  }
+  const ended = await boot({
+    ...{ kernel, initramfs, memory, bootSeconds },
+    ...{ console: console_, results: file, programs: steps },
+    onResult: (result) => say(`${name}: ${result.name} ended, ${result.seconds} s`),
+  });
+  const outcome = readOutcome(readFileSync(file, 'latin1'));
+  const heardOf = new Set(outcome.results.map((result) => result.name));
+  const unheard = steps.filter((step) => !heardOf.has(step.name));
   const complaints = findComplaints(readFileSync(console_, 'latin1'), outcome.tainted);
   /** @type {Count[]} */
   const counts = [];
@@ -375,6 +361,9 @@ async function runGuest({ name, kernel, initramfs, memory, steps }, scenario, wo
   for (const { line, during } of complaints.slice(0, 20)) trouble.push(`(${during}) ${line}`);
   if (trouble.length > 0 || counts.some((count) => count.failed > 0)) {
     process.stdout.write(`\n${name} failed:\n${trouble.join('\n')}\n`);
+    if (unheard.length > 0) {
+      process.stdout.write(`${name}, the end of what arrived:\n${tail(file, 60)}\n`);
+    }
     process.stdout.write(`${name}, the end of its console:\n${tail(console_, 60)}\n\n`);
   }
   const failed = counts.reduce((sum, count) => sum + count.failed, 0);
