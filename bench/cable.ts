@@ -3,17 +3,21 @@
 // BSD-style sockets over an in-memory cable, both stacks in this process, against node:net over
 // loopback with both ends in this process.
 
-import { once } from 'node:events';
 import net from 'node:net';
 import { POLLIN, POLLOUT, poll, Stack, type TcpSocket, WOULD_BLOCK } from 'vpollnet';
 import { compare, gigabits, type Row, secondsSince } from './measure.js';
-
-const bulkBytes = 1024 * 1024 * 1024;
-const chunk = Buffer.alloc(64 * 1024, 1);
-const roundTrips = 20_000;
-const connections = 2_000;
-const atOnce = 32;
-const peer = 'node:net over loopback';
+import {
+  atOnce,
+  bulkBytes,
+  chunk,
+  connections,
+  loopback,
+  netBulk,
+  netConnects,
+  netRoundTrip,
+  peer,
+  roundTrips,
+} from './node-net.js';
 
 interface Cable {
   client: Stack;
@@ -113,87 +117,6 @@ function connects(cable: Cable): number {
   return connections / seconds;
 }
 
-async function listen(onConnection: (socket: net.Socket) => void): Promise<[net.Server, number]> {
-  const server = net.createServer({ noDelay: true }, onConnection).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return [server, (server.address() as net.AddressInfo).port];
-}
-
-async function nodeBulk(): Promise<number> {
-  let received = 0;
-  let finished = () => {};
-  const all = new Promise<void>((resolve) => {
-    finished = resolve;
-  });
-  const [server, port] = await listen((socket) => {
-    socket.on('data', (data) => {
-      received += data.length;
-      if (received >= bulkBytes) finished();
-    });
-  });
-  const client = net.connect({ port, host: '127.0.0.1', noDelay: true });
-  await once(client, 'connect');
-  const begin = process.hrtime.bigint();
-  let sent = 0;
-  const write = () => {
-    while (sent < bulkBytes) {
-      sent += chunk.length;
-      if (!client.write(chunk)) {
-        client.once('drain', write);
-        return;
-      }
-    }
-  };
-  write();
-  await all;
-  const seconds = secondsSince(begin);
-  client.destroy();
-  server.close();
-  await once(server, 'close');
-  return gigabits(received, seconds);
-}
-
-async function nodeRoundTrip(): Promise<number> {
-  const [server, port] = await listen((socket) => socket.on('data', (data) => socket.write(data)));
-  const client = net.connect({ port, host: '127.0.0.1', noDelay: true });
-  await once(client, 'connect');
-  const byte = Buffer.alloc(1);
-  const begin = process.hrtime.bigint();
-  await new Promise<void>((resolve) => {
-    let count = 0;
-    client.on('data', () => {
-      count += 1;
-      if (count === roundTrips) resolve();
-      else client.write(byte);
-    });
-    client.write(byte);
-  });
-  const seconds = secondsSince(begin);
-  client.destroy();
-  server.close();
-  await once(server, 'close');
-  return (seconds / roundTrips) * 1e6;
-}
-
-async function nodeConnects(): Promise<number> {
-  const [server, port] = await listen((socket) => socket.resume().end());
-  const begin = process.hrtime.bigint();
-  let started = 0;
-  const worker = async () => {
-    while (started < connections) {
-      started += 1;
-      const client = net.connect({ port, host: '127.0.0.1' });
-      client.resume();
-      await once(client, 'close');
-    }
-  };
-  await Promise.all(Array.from({ length: atOnce }, worker));
-  const seconds = secondsSince(begin);
-  server.close();
-  await once(server, 'close');
-  return connections / seconds;
-}
-
 export async function* cableRows(): AsyncGenerator<Row> {
   const link = { url: 'cable:bench' };
   const cable: Cable = {
@@ -201,10 +124,29 @@ export async function* cableRows(): AsyncGenerator<Row> {
     server: await Stack.open({ links: [{ ...link, addresses: ['10.0.0.2/24'] }] }),
     nextPort: 5000,
   };
+  const node = loopback(net);
   try {
-    yield await compare('tcp-bulk-cable', 'Gbit/s', peer, () => bulk(cable), nodeBulk);
-    yield await compare('tcp-rtt-cable', 'us', peer, () => roundTrip(cable), nodeRoundTrip);
-    yield await compare('tcp-connect-cable', '1/s', peer, () => connects(cable), nodeConnects);
+    yield await compare(
+      'tcp-bulk-cable',
+      'Gbit/s',
+      peer,
+      () => bulk(cable),
+      () => netBulk(node),
+    );
+    yield await compare(
+      'tcp-rtt-cable',
+      'us',
+      peer,
+      () => roundTrip(cable),
+      () => netRoundTrip(node),
+    );
+    yield await compare(
+      'tcp-connect-cable',
+      '1/s',
+      peer,
+      () => connects(cable),
+      () => netConnects(node),
+    );
   } finally {
     await cable.client.close();
     await cable.server.close();

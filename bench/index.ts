@@ -5,10 +5,13 @@
 
 import { parseArgs } from 'node:util';
 import { cableRows } from './cable.js';
+import { gatewayObstacle, gatewayRows } from './gateway.js';
 import { idleRows } from './idle.js';
 import { kernelObstacle, kernelRows } from './kernel.js';
 import type { Row } from './measure.js';
 import { buildPrograms } from './native.js';
+import { streamRows } from './stream.js';
+import { streamMemoryRows } from './stream-memory.js';
 import { switchObstacle, switchRows } from './switch.js';
 import { tapObstacle, tapRows } from './tap.js';
 import { vdeObstacle, vdeRows } from './vde.js';
@@ -16,8 +19,8 @@ import { vpollRows } from './vpoll.js';
 
 const usage = `Usage: npm run bench [-- [--json] [GROUP...]]
 
-Measures groups of figures: vpoll, kernel, cable, switch, idle, tap, vde (default: all). About two minutes, and two more
-for kernel, which boots an emulated machine.
+Measures groups of figures: vpoll, kernel, cable, stream, stream-memory, switch, idle, tap, vde, gateway (default: all). About two minutes, two
+more for kernel, which boots an emulated machine, and four more for gateway.
 
   --json   one JSON object a line: name, value, unit, against, against_value, ratio
   --help   this text
@@ -27,10 +30,13 @@ const groups: Record<string, () => AsyncGenerator<Row>> = {
   vpoll: vpollRows,
   kernel: kernelRows,
   cable: cableRows,
+  stream: streamRows,
+  'stream-memory': streamMemoryRows,
   switch: switchRows,
   idle: idleRows,
   tap: tapRows,
   vde: vdeRows,
+  gateway: gatewayRows,
 };
 
 /** Why a group cannot be measured here; null if it can. */
@@ -41,6 +47,7 @@ const obstacles: Record<string, () => string | null> = {
   },
   kernel: kernelObstacle,
   vde: vdeObstacle,
+  gateway: gatewayObstacle,
   switch: () => {
     const why = switchObstacle();
     return why === null ? null : `this machine lets us make no bridge in a namespace: ${why}`;

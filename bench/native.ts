@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 const build = `${root}build/bench`;
-const programs = ['peer', 'vpoll_cost', 'switch_forward', 'kernel_bridge'];
+const programs = ['peer', 'flows', 'vpoll_cost', 'switch_forward', 'kernel_bridge'];
 
 /** Builds the programs. Throws with the compiler's output if that fails. */
 export function buildPrograms(): void {

@@ -103,6 +103,7 @@ export function messageOf(error: unknown): string {
       /^The property 'options\.(links|ports)\[\d+\]\.(url|addresses|gateways)(\[\d+\])?'/,
       (property, list, key) => optionOf[`${list}.${key}`] ?? property,
     )
+    .replace(/^The property 'options\.hostLoopback(\[\d+\])?'/, '--host-loopback')
     .replace(/\s*\n\s*/g, '; ');
 }
 

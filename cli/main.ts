@@ -10,7 +10,10 @@ import yargs from 'yargs';
 import { addCapture } from './capture-command.js';
 import { CommandFailure, clean, exitCode, messageOf, UsageError } from './command.js';
 import { addCompletion } from './completion.js';
+import { addGateway } from './gateway-command.js';
+import { addGatewayControl } from './gateway-control-command.js';
 import { addPing } from './ping-command.js';
+import { addRun } from './run-command.js';
 import { addStacks } from './stacks-command.js';
 import { addSwitch } from './switch-command.js';
 import { addTerminal } from './terminal-command.js';
@@ -19,9 +22,28 @@ const { version } = JSON.parse(
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
 ) as { version: string };
 
-const commands = ['terminal', 'ping', 'capture', 'switch', 'stacks', 'completion'];
+const commands = [
+  'terminal',
+  'ping',
+  'capture',
+  'switch',
+  'gateway',
+  'gateway-control',
+  'run',
+  'stacks',
+  'completion',
+];
 
-async function main(args: string[]): Promise<number> {
+/** What follows `--` is a command of its own, whose options are none of ours. */
+function cut(args: string[]): [own: string[], command: string[] | undefined] {
+  const at = args.indexOf('--');
+  const called = args.find((arg) => !arg.startsWith('-'));
+  const takesCommand = called === 'gateway' || called === 'run';
+  return takesCommand && at >= 0 ? [args.slice(0, at), args.slice(at + 1)] : [args, undefined];
+}
+
+async function main(given: string[]): Promise<number> {
+  const [args, command] = cut(given);
   const cli = yargs(args)
     .scriptName('vpollnet')
     .locale('en')
@@ -68,6 +90,9 @@ async function main(args: string[]): Promise<number> {
   addPing(cli);
   addCapture(cli);
   addSwitch(cli);
+  addGateway(cli, args, command);
+  addGatewayControl(cli);
+  addRun(cli, args.slice(1), command);
   addStacks(cli);
   addCompletion(cli);
   await cli.parseAsync();

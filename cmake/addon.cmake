@@ -13,7 +13,9 @@ add_library(vpollnet MODULE ${binding_sources})
 set_target_properties(vpollnet PROPERTIES PREFIX "" SUFFIX ".node" CXX_VISIBILITY_PRESET hidden
   VISIBILITY_INLINES_HIDDEN ON)
 target_compile_definitions(vpollnet PRIVATE
-  NAPI_VERSION=8 NAPI_CPP_EXCEPTIONS NODE_ADDON_API_DISABLE_DEPRECATED)
+  NAPI_VERSION=8 NAPI_CPP_EXCEPTIONS NODE_ADDON_API_DISABLE_DEPRECATED
+  # In a thread that is being terminated nothing can be thrown: without this the process is aborted.
+  NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS)
 # System headers: their warnings are not ours.
 target_include_directories(vpollnet SYSTEM PRIVATE ${CMAKE_JS_INC})
 target_link_libraries(vpollnet PRIVATE vpollnet_options vpollnet_host ${CMAKE_JS_LIB})

@@ -12,9 +12,9 @@ if(VPOLLNET_WERROR)
 endif()
 
 if(VPOLLNET_SANITIZE)
-  # After the build type's flags, so -O1 and -UNDEBUG win over Release: asserts belong in these runs.
+  # After the build type's flags, so -Og and -UNDEBUG win over Release: asserts belong in these runs.
   target_compile_options(vpollnet_options INTERFACE
-    -fsanitize=${VPOLLNET_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g -UNDEBUG)
+    -fsanitize=${VPOLLNET_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -Og -g1 -UNDEBUG)
   target_link_options(vpollnet_options INTERFACE -fsanitize=${VPOLLNET_SANITIZE})
 endif()
 

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 
 packages=(
   cmake g++ make ninja-build # the native build
+  ccache                     # the same file is compiled once, whatever the clone
   doctest-dev                # the native tests
   clang-format-14            # lint: versions disagree, this one decides
   iproute2 iputils-ping      # test/interop: namespaces, TAPs, the kernel as a peer

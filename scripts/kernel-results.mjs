@@ -15,13 +15,15 @@ import { readDoctest } from './test-counts.mjs';
  */
 export function readLines(name, { output, code }) {
   const good = output.match(/^ok .*$/gm) ?? [];
-  const bad = output.match(/^not ok .*$/gm)?.length ?? 0;
+  const bad = output.match(/^not ok .*$/gm) ?? [];
   const skipped = good.filter((line) => / # SKIP\b/.test(line)).length;
   const planned = /^1\.\.(\d+)$/m.exec(output)?.[1] ?? 0;
   // It ended before its end, or says that it failed in its exit code alone.
-  const isShort = good.length + bad < Math.max(1, Number(planned));
-  const failed = Math.max(bad, code !== 0 || isShort ? 1 : 0);
-  return { name, passed: good.length - skipped, failed, skipped };
+  const isShort = good.length + bad.length < Math.max(1, Number(planned));
+  const failed = Math.max(bad.length, code !== 0 || isShort ? 1 : 0);
+  const count = { name, passed: good.length - skipped, failed, skipped };
+  const failures = bad.map((line) => line.replace(/^not ok /, ''));
+  return failures.length === 0 ? count : { ...count, failures };
 }
 
 /**
@@ -36,5 +38,5 @@ export function readLines(name, { output, code }) {
 export function readSuite(name, { output, code }, backend, filtered) {
   const count = readDoctest(name, output, code, { filtered });
   if (new RegExp(`^\\[backend\\] ${backend} exact: `, 'm').test(output)) return count;
-  return { name, passed: 0, failed: Math.max(1, count.failed), skipped: 0 };
+  return { ...count, passed: 0, failed: Math.max(1, count.failed), skipped: 0 };
 }

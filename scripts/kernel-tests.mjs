@@ -135,7 +135,7 @@ function suites(backends, shared) {
     for (const loop of loops) await files.program(`/tests/${basename(loop)}`, loop);
     steps.push({
       name: `loops-${backends[0]}`,
-      seconds: 300,
+      seconds: 120,
       command: `export VPOLL_BACKEND=${backends[0]}; code=0; for loop in /tests/loops_*; do $loop || code=$?; done; exit $code`,
       read: readLines,
     });
@@ -175,7 +175,7 @@ function terminals(backends, missing, shared) {
       },
       {
         name: `example-${backend}`,
-        seconds: 300,
+        seconds: 450,
         command: `VPOLL_BACKEND=${backend} node /app/test/kernel/terminal/example.mjs`,
         read: readLines,
       },
@@ -239,6 +239,11 @@ async function compileTerminal(app) {
   await compileTypeScript();
   for (const part of ['package.json', 'dist', 'build/Release/vpollnet.node']) {
     cpSync(join(root, part), join(app, part), { recursive: true });
+  }
+  // What the package needs at run time.
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  for (const [path, { dev }] of Object.entries(packages)) {
+    if (path !== '' && !dev) cpSync(join(root, path), join(app, path), { recursive: true });
   }
   for (const name of ['example.mjs', 'tap.mjs']) {
     cpSync(join(root, 'test/kernel/terminal', name), join(app, 'test/kernel/terminal', name));
@@ -348,8 +353,10 @@ async function runGuest({ name, kernel, initramfs, memory, steps }, scenario, wo
     if (ended.error !== '') trouble.push(ended.error);
   }
   for (const { name: missing } of unheard) {
-    trouble.push(`${missing}: no result`);
-    counts.push({ name: `${name} ${missing}`, passed: 0, failed: 1, skipped: 0 });
+    const why = `${missing}: no result; the last that arrived: ${JSON.stringify(tail(file, 8))}`;
+    trouble.push(why);
+    const count = { name: `${name} ${missing}`, passed: 0, failed: 1, skipped: 0, failures: [why] };
+    counts.push(count);
   }
   const isClean = complaints.length === 0 && outcome.underWay === null;
   counts.push({
@@ -357,6 +364,10 @@ async function runGuest({ name, kernel, initramfs, memory, steps }, scenario, wo
     passed: isClean ? 1 : 0,
     failed: isClean ? 0 : 1,
     skipped: 0,
+    // One is enough to know it by; the others are told below.
+    ...(isClean
+      ? {}
+      : { failures: [complaints[0]?.line ?? `${outcome.underWay || 'no program'}: no end`] }),
   });
   for (const { line, during } of complaints.slice(0, 20)) trouble.push(`(${during}) ${line}`);
   if (trouble.length > 0 || counts.some((count) => count.failed > 0)) {

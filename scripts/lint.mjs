@@ -27,11 +27,15 @@ await runMain(async () => {
       name: 'tsc',
       command: [node, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.check.json'],
     },
+    {
+      name: 'tsc page',
+      command: [node, 'node_modules/typescript/bin/tsc', '-p', 'cli/gateway/page/tsconfig.json'],
+    },
   ];
   const format = await clangFormat();
   // kernel/ keeps the kernel's own style.
   const native = filesUnder(
-    ['stack', 'vpoll', 'ts/binding', 'test', 'examples', 'bench', 'cmake'],
+    ['stack', 'vpoll', 'namespace', 'ts/binding', 'test', 'examples', 'bench', 'cmake'],
     /\.(c|h|cpp|hpp)$/,
   );
   if (format === null) {

@@ -3,7 +3,7 @@
 // Brings a clone to where it can run: packages, native addon, compiled TypeScript. Each step is
 // done only if its inputs changed. Needs Node alone, so that it works before anything is installed.
 
-import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { filesUnder, jobs, root, run, runMain, StepError, step, whenChanged } from './steps.mjs';
@@ -28,7 +28,7 @@ export async function install() {
 }
 
 /**
- * The addon, by way of cmake-js: `<out>/Release/vpollnet.node`.
+ * The addon, by way of cmake-js: `<out>/Release/vpollnet.node`, and beside it the program vpollnet-enter.
  * @param {{ force?: boolean, out?: string, sanitize?: string, werror?: boolean }} [options]
  */
 export async function buildAddon({
@@ -40,7 +40,10 @@ export async function buildAddon({
   const inputs = [
     'CMakeLists.txt',
     'package-lock.json',
-    ...filesUnder(['cmake', 'stack', 'vpoll', 'kernel/uapi', 'ts/binding'], nativeSource),
+    ...filesUnder(
+      ['cmake', 'stack', 'vpoll', 'kernel/uapi', 'namespace', 'ts/binding'],
+      nativeSource,
+    ),
   ];
   const output = `${out}/Release/vpollnet.node`;
   await whenChanged(
@@ -78,13 +81,15 @@ function isOurCache(cache) {
   return home !== undefined && join(home, '/') === root && /^CMAKE_JS_VERSION:/m.test(cache);
 }
 
-/** ts/, examples/, bench/ and cli/ into dist/. @param {{ force?: boolean }} [options] */
+/** ts/, examples/, bench/ and cli/ into dist/, the gateway's page as it is. @param {{ force?: boolean }} [options] */
 export async function compileTypeScript({ force = false } = {}) {
+  const page = 'cli/gateway/page';
   const inputs = [
     'tsconfig.json',
     'package.json',
     'package-lock.json',
     ...filesUnder(['ts', 'examples', 'bench', 'cli'], /\.ts$/),
+    ...filesUnder([page], /./),
   ];
   await whenChanged(
     'dist/ts/index.js',
@@ -94,6 +99,7 @@ export async function compileTypeScript({ force = false } = {}) {
       await step('compiling TypeScript', [
         [process.execPath, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'],
       ]);
+      cpSync(join(root, page), join(root, 'dist', page), { recursive: true });
     },
     { force },
   );

@@ -13,11 +13,12 @@
 //   tsan        pump, readiness and vpoll under ThreadSanitizer
 //   addon-asan  the TypeScript tests once more, with the addon under AddressSanitizer
 //   sanitize    the last three
+//   node-versions  what stands on Node's own handles, under the other versions of Node that it is meant for
 //
 // With VPOLLNET_CI=1, warnings are errors and nothing may be skipped. With VPOLLNET_TALLY=FILE the counts
 // are added to that file, a JSON object a line; scripts/tally.mjs sums them.
 
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runEventLoops } from './event-loops.mjs';
 import { debianKernel } from './kernel-build.mjs';
@@ -33,7 +34,8 @@ const programTimeout = 15 * 60_000;
 
 /** @type {Record<string, () => Promise<Count[]>>} */
 const runners = {
-  vitest: () => runVitest('vitest', ['test/ts', 'test/cli', 'test/layout', 'test/vpoll']),
+  vitest: () =>
+    runVitest('vitest', ['test/ts', 'test/conformance', 'test/cli', 'test/layout', 'test/vpoll']),
   interop: () => runInterop('interop', ['test/interop']),
   links: runLinks,
   native: () => runNative('native', '', ['stack', 'sim', 'host', 'vpoll']),
@@ -43,6 +45,7 @@ const runners = {
   asan: () => runNative('asan', 'address,undefined', ['stack', 'sim', 'host', 'vpoll']),
   tsan: () => runNative('tsan', 'thread', ['host', 'vpoll']),
   'addon-asan': runAddonAsan,
+  'node-versions': runNodeVersions,
 };
 
 /** @type {Record<string, string[]>} */
@@ -72,7 +75,8 @@ await runMain(async () => {
       // A build that fails is a failure to count, and the other runners still have their turn.
       if (!(error instanceof StepError)) throw error;
       process.stderr.write(`${error.message}\n`);
-      found = [{ name, passed: 0, failed: 1, skipped: 0 }];
+      const [why = ''] = error.message.split('\n');
+      found = [{ name, passed: 0, failed: 1, skipped: 0, failures: [why] }];
     }
     const seconds = (Date.now() - started) / 1000;
     for (const count of found) counts.push({ ...count, seconds: count.seconds ?? seconds });
@@ -88,12 +92,13 @@ await runMain(async () => {
 
 /**
  * @param {string} name
- * @param {string[]} [folders] those of the tests that are run; all of them if none is named
+ * @param {string[]} [arguments_] the folders of the tests that are run, all of them if none is named; and options
  * @param {Record<string, string>} [env]
  * @param {string[]} [prefix] a command to run it by
+ * @param {string} [node] the Node that runs it
  * @returns {Promise<Count[]>}
  */
-async function runVitest(name, folders = [], env = {}, prefix = []) {
+async function runVitest(name, arguments_ = [], env = {}, prefix = [], node = process.execPath) {
   await install();
   await buildAddon({ werror: ci });
   await compileTypeScript();
@@ -103,13 +108,13 @@ async function runVitest(name, folders = [], env = {}, prefix = []) {
   const { code } = await run(
     [
       ...prefix,
-      process.execPath,
+      node,
       'node_modules/vitest/vitest.mjs',
       'run',
       '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${report}`,
-      ...folders,
+      ...arguments_,
     ],
     { echo: true, env },
   );
@@ -119,7 +124,8 @@ async function runVitest(name, folders = [], env = {}, prefix = []) {
 
 /**
  * Tests in a user and network namespace that ends with them: they make devices and addresses as they
- * like, and the kernel that they talk to is this machine's.
+ * like, and the kernel that they talk to is this machine's. One file after the other: two at once would
+ * have devices, routes and ports of the same name there, and take them from each other.
  * @param {string} name
  * @param {string[]} folders those of the tests
  * @param {Record<string, string>} [env]
@@ -135,7 +141,8 @@ async function runInterop(name, folders, env = {}) {
     );
     return [{ name, passed: 0, failed: 0, skipped: 1 }];
   }
-  return runVitest(name, folders, { VPOLLNET_NAMESPACE: '1', ...env }, prefix);
+  const oneByOne = ['--no-file-parallelism', ...folders];
+  return runVitest(name, oneByOne, { VPOLLNET_NAMESPACE: '1', ...env }, prefix);
 }
 
 /**
@@ -155,6 +162,42 @@ async function fetchGuestKernel() {
     if (!(error instanceof StepError)) throw error;
     process.stderr.write(`${error.message}\n`); // the tests that need it fail, the others are run
   }
+}
+
+/**
+ * The versions of test/node-versions/package.json, which Debian and this machine do not have.
+ * @returns {Promise<Count[]>}
+ */
+async function runNodeVersions() {
+  const lists = 'test/node-versions';
+  const folder = 'build/node-versions';
+  const names = Object.keys(
+    JSON.parse(readFileSync(join(root, lists, 'package.json'), 'utf8')).dependencies,
+  );
+  if (process.arch !== 'x64') {
+    process.stderr.write(`vpollnet: ${names.join(' and ')} skipped: they are for x64\n`);
+    return [{ name: 'node-versions', passed: 0, failed: 0, skipped: names.length }];
+  }
+  cpSync(join(root, lists), join(root, folder), { recursive: true });
+  await step('fetching other versions of Node', [
+    [
+      'npm',
+      'ci',
+      '--prefix',
+      folder,
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+    ],
+  ]);
+  /** @type {Count[]} */
+  const counts = [];
+  for (const name of names) {
+    const node = join(root, folder, 'node_modules', name, 'bin/node');
+    counts.push(...(await runVitest(name, ['test/conformance', 'test/ts/node'], {}, [], node)));
+  }
+  return counts;
 }
 
 /** The addon in a build folder of its own, and the sanitizer's runtime loaded before Node itself. */

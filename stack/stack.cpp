@@ -19,7 +19,7 @@ using socket::Path;
 Stack::Implementation::Implementation(const StackConfig& config, BlockPool& pool, FrameSink& sink)
     : pool_(pool), sink_(sink), budget_(config.memory_limit), random_(config.secret),
       identifier_secret_(random_.derive()), interfaces_(kLoopback + 1), addresses_(random_),
-      path_mtu_(random_.derive()), fragments_(pool_, budget_, random_.derive()),
+      groups_(random_), path_mtu_(random_.derive()), fragments_(pool_, budget_, random_.derive()),
       identification_(random_), error_limiter_(random_) {
   auto loopback = std::make_unique<Interface>();
   loopback->id = kLoopback;
@@ -32,7 +32,7 @@ Stack::Implementation::Implementation(const StackConfig& config, BlockPool& pool
   interface_count_ = 1;
   addresses_.add(kLoopback, {IpAddress::loopback(Family::ipv4), 8}, {}, 0);
   addresses_.add(kLoopback, {IpAddress::loopback(Family::ipv6), 128}, {}, 0);
-  sockets_ = std::make_unique<socket::SocketTable>(*this);
+  sockets_ = std::make_unique<socket::SocketTable>(*this, config.congestion);
 }
 
 Stack::Implementation::~Implementation() {
@@ -97,6 +97,10 @@ void Stack::Implementation::deliver(const Arrival& arrival, const IpMeta& meta, 
            : ip::ErrorReport{wire::kIcmpv6Unreachable, wire::kIcmpv6PortUnreachable};
     return send_error(arrival, meta, report, std::move(about), now);
   }
+  case socket::kIgmp:
+    if (!v4) break;
+    packet.trim_front(header);
+    return receive_igmp(arrival, meta, std::move(packet), now);
   case socket::kIcmp:
     if (!v4) break;
     packet.trim_front(header);
@@ -175,6 +179,7 @@ Errno Stack::Implementation::send_ip(const IpMeta& meta, const Path& path, Packe
                      .destination = meta.destination},
                     packet.prepend(wire::kIpv6Header));
   }
+  if (is_filtered(*out, path) && !may_go_out(*out, path, packet, now)) return Errno::not_permitted;
   if (fits) return output(*out, meta, path, source, std::move(packet), now);
 
   link::finish_checksum(packet, pool_);
@@ -197,6 +202,10 @@ Errno Stack::Implementation::send_ip(const IpMeta& meta, const Path& path, Packe
 Errno Stack::Implementation::output(Interface& out, const IpMeta& meta, const Path& path,
                                     const IpAddress& source, Packet&& packet, Nanos now) {
   if (path.next_hop.family() == Family::none) return loop(out.id, std::move(packet));
+  // RFC 1112 6.1: who is a member here hears of it too, unless the sender inhibits that.
+  if (meta.loops && meta.protocol == socket::kUdp && groups_.listens(out.id, meta.destination)) {
+    loop(out.id, packet.clone());
+  }
   if (!out.ethernet()) {
     transmit(out, 0, std::move(packet));
     return Errno::ok;
@@ -280,8 +289,9 @@ void Stack::Implementation::advance(Nanos now) {
     }
   }
   for (const auto& interface : interfaces_) {
-    if (interface == nullptr || !interface->ethernet()) continue;
-    if (interface->neighbours->next_deadline() <= now) {
+    if (interface == nullptr) continue;
+    advance_router(*interface, now);
+    if (interface->ethernet() && interface->neighbours->next_deadline() <= now) {
       perform(*interface, interface->neighbours->advance(now), now);
     }
   }
@@ -290,18 +300,24 @@ void Stack::Implementation::advance(Nanos now) {
     if (!event) break;
     perform(*event, now);
   }
+  send_group_reports(now);
   expire_fragments(now);
+  if (firewall_ != nullptr) firewall_->advance(now);
   if (path_mtu_.next_deadline() <= now && path_mtu_.advance(now)) generation_++;
   sockets_->advance(now);
 }
 
 Nanos Stack::Implementation::next_deadline() const {
   if (!loopback_.empty()) return 0;
-  Nanos next = std::min({addresses_.next_deadline(), fragments_.next_deadline(),
-                         path_mtu_.next_deadline(), sockets_->next_deadline()});
+  Nanos next =
+      std::min({addresses_.next_deadline(), groups_.next_deadline(), fragments_.next_deadline(),
+                path_mtu_.next_deadline(), sockets_->next_deadline()});
+  if (firewall_ != nullptr) next = std::min(next, firewall_->next_deadline());
   for (const auto& interface : interfaces_) {
-    if (interface == nullptr || !interface->ethernet()) continue;
-    next = std::min(next, interface->neighbours->next_deadline());
+    if (interface == nullptr) continue;
+    if (interface->advertising != nullptr)
+      next = std::min(next, interface->advertising->timer.next_deadline());
+    if (interface->ethernet()) next = std::min(next, interface->neighbours->next_deadline());
   }
   return next;
 }
@@ -327,6 +343,43 @@ Errno Stack::remove_address(InterfaceId id, const IpAddress& address, Nanos now)
 }
 Errno Stack::add_route(const RouteConfig& route) { return self_->add_route(route); }
 Errno Stack::remove_route(const RouteConfig& route) { return self_->remove_route(route); }
+Errno Stack::set_forwarding(const ForwardingConfig& config) {
+  return self_->set_forwarding(config);
+}
+const ForwardingConfig& Stack::forwarding() const { return self_->forwarding(); }
+Errno Stack::set_filter(std::optional<filter::RuleSet> rules) {
+  return self_->set_filter(std::move(rules));
+}
+FilterInfo Stack::filter_info() const { return self_->filter_info(); }
+std::vector<filter::LogEntry> Stack::take_filter_log() { return self_->take_filter_log(); }
+Errno Stack::set_nat(filter::NatRules rules) { return self_->set_nat(std::move(rules)); }
+std::vector<ConnectionInfo> Stack::connections() const { return self_->connections(); }
+void Stack::set_connection_limits(const filter::ConnectionLimits& limits) {
+  self_->set_connection_limits(limits);
+}
+Errno Stack::intercept(InterfaceId id, socket::Interceptor* interceptor) {
+  return self_->intercept(id, interceptor);
+}
+bool Stack::is_intercepted(InterfaceId id) const { return self_->is_intercepted(id); }
+void Stack::stop_intercepting(const socket::Interceptor& interceptor, Nanos now) {
+  self_->stop_intercepting(interceptor, now);
+}
+Errno Stack::send_datagram(const Endpoint& from, const Endpoint& to, InterfaceId over,
+                           Packet&& payload, Nanos now) {
+  return self_->send_datagram(from, to, over, std::move(payload), now);
+}
+Errno Stack::send_echo_reply(const socket::IpMeta& request, std::uint16_t identifier,
+                             std::uint16_t sequence, Packet&& payload, Nanos now) {
+  return self_->send_echo_reply(request, identifier, sequence, std::move(payload), now);
+}
+void Stack::send_unreachable(const socket::IpMeta& received, Errno why, Packet&& transport,
+                             Nanos now) {
+  self_->send_unreachable(received, why, std::move(transport), now);
+}
+Errno Stack::advertise(InterfaceId id, const RouterAdvertisementConfig& config, Nanos now) {
+  return self_->advertise(id, config, now);
+}
+Errno Stack::end_advertising(InterfaceId id, Nanos now) { return self_->end_advertising(id, now); }
 void Stack::receive(InterfaceId id, Packet&& frame, Nanos now) {
   self_->receive(id, std::move(frame), now);
 }

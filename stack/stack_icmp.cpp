@@ -46,7 +46,9 @@ void Stack::Implementation::receive_icmpv4(const IpMeta& meta, Packet&& message,
     if (sum.folded() != 0xffff) return drop(Drop::icmp_bad_checksum);
   }
   switch (header->type) {
-  case wire::kIcmpv4EchoRequest: return reply_to_echo(meta, std::move(message), now);
+  case wire::kIcmpv4EchoRequest:
+    if (meta.foreign) return intercept_echo(meta, std::move(message), now);
+    return reply_to_echo(meta, std::move(message), now);
   case wire::kIcmpv4EchoReply: return sockets_->on_echo_reply(meta, std::move(message), now);
   case wire::kIcmpv4Unreachable:
   case wire::kIcmpv4TimeExceeded:
@@ -81,13 +83,17 @@ void Stack::Implementation::receive_icmpv6(const Arrival& arrival, const IpMeta&
   }
   if (meta.source.is_unspecified()) return drop(Drop::ipv6_bad_address);
   switch (header->type) {
-  case wire::kIcmpv6EchoRequest: return reply_to_echo(meta, std::move(message), now);
+  case wire::kIcmpv6MulticastListenerQuery:
+    return receive_mld_query(arrival, meta, std::move(message), now);
+  case wire::kIcmpv6EchoRequest:
+    if (meta.foreign) return intercept_echo(meta, std::move(message), now);
+    return reply_to_echo(meta, std::move(message), now);
   case wire::kIcmpv6EchoReply: return sockets_->on_echo_reply(meta, std::move(message), now);
   case wire::kIcmpv6Unreachable:
   case wire::kIcmpv6PacketTooBig:
   case wire::kIcmpv6TimeExceeded:
   case wire::kIcmpv6ParameterProblem: return receive_error(meta, *header, std::move(message), now);
-  default: return drop(Drop::icmp_ignored);  // RFC 4443 2.4 (b); listener queries too
+  default: return drop(Drop::icmp_ignored);  // RFC 4443 2.4 (b)
   }
 }
 
@@ -127,12 +133,15 @@ void Stack::Implementation::receive_error(const IpMeta& meta, const wire::IcmpHe
   const auto quote = v4 ? wire::parse_icmpv4_quote(bytes.subspan(wire::kIcmpHeader))
                         : wire::parse_icmpv6_quote(bytes.subspan(wire::kIcmpHeader));
   if (!quote) return drop(Drop::icmp_malformed);
-  if (meta.to_group || !is_local(quote->source, meta.interface) ||
-      quote->destination.is_multicast() || is_broadcast(quote->destination)) {
+  const bool in_our_name = is_local(quote->source, meta.interface) ||
+                           (meta.foreign && quote->source == meta.destination);
+  if (meta.to_group || !in_our_name || quote->destination.is_multicast() ||
+      is_broadcast(quote->destination)) {
     return drop(Drop::icmp_ignored);
   }
   IcmpError error{.error = meaning->error,
                   .hard = meaning->hard,
+                  .reporter = meta.source,
                   .source = quote->source,
                   .destination = quote->destination,
                   .interface = meta.interface,
@@ -144,13 +153,17 @@ void Stack::Implementation::receive_error(const IpMeta& meta, const wire::IcmpHe
     const std::uint32_t claimed = v4 ? header.next_hop_mtu() : header.rest;
     error.mtu = ip::PathMtu::floored(quote->destination.family(), claimed);
     const InterfaceId scope = scope_of(quote->destination, meta.interface);
-    const auto path = find_path(quote->destination, quote->source, scope);
+    const auto path =
+        find_path(quote->destination, quote->source, meta.foreign ? meta.interface : scope);
     const bool narrower = path && error.mtu < path->mtu;
     // RFC 5927 7.2: who cannot show a packet of ours is not believed.
     if (!narrower || !sockets_->is_plausible(error)) return drop(Drop::icmp_ignored);
     if (path_mtu_.learn(error.destination, scope, error.mtu, now)) generation_++;
   }
   sockets_->on_icmp_error(error, now);
+  if (meta.foreign && error.protocol != socket::kTcp) {
+    meta.interceptor->on_intercepted_error(error, now);
+  }
 }
 
 // --- out
@@ -159,23 +172,33 @@ void Stack::Implementation::receive_error(const IpMeta& meta, const wire::IcmpHe
 /// Answers `about`, which begins with its IP header and came with `meta`.
 void Stack::Implementation::send_error(const Arrival& arrival, const IpMeta& meta,
                                        const ip::ErrorReport& report, Packet&& about, Nanos now) {
+  // RFC 1122 3.2.2, RFC 4443 2.2: from the address that was meant, or else from a usual one.
+  send_error_from(meta.to_group ? IpAddress() : meta.destination, arrival, meta, report,
+                  std::move(about), now);
+}
+
+void Stack::Implementation::send_error_from(const IpAddress& from, const Arrival& arrival,
+                                            const IpMeta& meta, const ip::ErrorReport& report,
+                                            Packet&& about, Nanos now) {
   if (!ip::may_report(report, about, meta.to_group, pool_) || is_broadcast(meta.source)) return;
   // What goes to ourselves hurts nobody, and programs wait for it.
-  if (!arrival.looped && !error_limiter_.allow(meta.source, now)) {
+  const bool too_big = meta.source.is_v4() ? report.type == wire::kIcmpv4Unreachable &&
+                                                 report.code == wire::kIcmpv4FragmentationNeeded
+                                           : report.type == wire::kIcmpv6PacketTooBig;
+  if (!arrival.looped && !error_limiter_.allow(meta.source, now, too_big)) {
     return drop(Drop::icmp_rate_limited);
   }
   const bool v4 = meta.source.is_v4();
   Packet message = ip::make_report(report, meta.source.family(), about, pool_);
-  IpMeta answer{.source = {},
-                .destination = meta.source,
-                .interface = scope_of(meta.source, meta.interface),
-                .protocol = v4 ? socket::kIcmp : socket::kIcmpv6};
-  // RFC 1122 3.2.2, RFC 4443 2.2: from the address that was meant, or else from a usual one.
-  if (!meta.to_group) answer.source = meta.destination;
+  const IpMeta answer{.source = from,
+                      .destination = meta.source,
+                      .interface =
+                          meta.foreign ? meta.interface : scope_of(meta.source, meta.interface),
+                      .protocol = v4 ? socket::kIcmp : socket::kIcmpv6};
   const auto path = find_path(answer.destination, answer.source, answer.interface);
   if (!path) return drop(Drop::ip_no_route);
   if (!v4) {
-    const IpAddress& source = meta.to_group ? path->source : meta.destination;
+    const IpAddress& source = from.family() == Family::none ? path->source : from;
     wire::store16(&message.writable(wire::kIcmpHeader, pool_)[2],
                   wire::transport_checksum(message, source, answer.destination, socket::kIcmpv6));
   }
@@ -185,11 +208,17 @@ void Stack::Implementation::send_error(const Arrival& arrival, const IpMeta& met
 /// Nobody has the next hop's address: what was to go there comes back to its socket, as it would by
 /// ICMP from a router (RFC 1122 2.4 and 3.3.1.4, RFC 4861 7.2.2).
 void Stack::Implementation::report_unreachable(InterfaceId interface, Packet&& packet, Nanos now) {
+  if (firewall_ != nullptr) firewall_->restore(packet);
   const auto bytes = packet.contiguous(std::min(packet.size(), kQuoteMax), pool_);
   if (bytes.empty()) return;
   const auto quote =
       bytes[0] >> 4 == 4 ? wire::parse_icmpv4_quote(bytes) : wire::parse_icmpv6_quote(bytes);
   if (!quote) return;
+  const Interface* out = find(interface);
+  if (forwarding_.enabled && out != nullptr && out->interceptor == nullptr &&
+      !is_local(quote->source, interface)) {
+    return report_unresolved(quote->source, quote->destination, std::move(packet), now);
+  }
   sockets_->on_icmp_error({.error = Errno::host_unreachable,
                            .source = quote->source,
                            .destination = quote->destination,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What an IP packet has to satisfy before its payload is looked at. This is a host: a packet that
-// is not for one of its addresses is dropped, never forwarded (RFC 1122 3.2.1.3, RFC 8504 1).
+// What an IP packet has to satisfy before its payload is looked at. Unless the stack was made a
+// router (stack_forward.cpp), a packet that is not for one of its addresses is dropped (RFC 1122
+// 3.2.1.3, RFC 8504 1).
 //
 // Addresses belong to the node, not to the interface (the weak end system model of RFC 1122
 // 3.3.4.2, as on Linux): a packet for an address of another interface is accepted. Loopback and
@@ -15,14 +16,6 @@ using socket::IpMeta;
 
 namespace {
 
-/// ::ffff:0:0/96, which has no business on a wire (RFC 4291 2.5.5.2 is about sockets).
-bool is_mapped(const IpAddress& address) {
-  const auto bytes = address.bytes();
-  return bytes.size() == 16 && bytes[10] == 0xff && bytes[11] == 0xff &&
-         std::all_of(bytes.begin(), bytes.begin() + 10,
-                     [](std::uint8_t byte) { return byte == 0; });
-}
-
 /// 224.0.0.1: every host that takes part in multicast is a member (RFC 1112 4).
 const IpAddress& all_systems() {
   static const IpAddress group = IpAddress::v4(224, 0, 0, 1);
@@ -36,15 +29,23 @@ const IpAddress& all_systems() {
 
 /// True if the packet is for us and its addresses may stand together; otherwise it is counted.
 bool Stack::Implementation::acceptable_ipv4(const Arrival& arrival, const wire::Ipv4Header& header,
-                                            bool& to_group) {
+                                            Acceptance& as) {
   const IpAddress& source = header.source;
   const IpAddress& destination = header.destination;
   const auto refuse = [this](Drop reason) {
     drop(reason);
     return false;
   };
-  // RFC 1122 3.2.1.3, security case I04. A source of 0.0.0.0 is for DHCP servers to answer.
-  if (source.is_unspecified() || source.is_multicast() || source.is_limited_broadcast() ||
+  // RFC 1122 3.2.1.3, security case I04. Who has no address yet says so from 0.0.0.0, to all and by
+  // UDP (RFC 2131 4.1): the only such packet that anybody can have a use for.
+  const bool from_nobody = source.is_unspecified();
+  // And switches without an address ask for groups (RFC 4541 2.1.1).
+  const bool asks_for_groups = destination == all_systems() && header.protocol == socket::kIgmp;
+  const bool asks_for_address = destination.is_limited_broadcast() &&
+                                header.protocol == socket::kUdp && !header.is_fragment() &&
+                                !arrival.looped;
+  if ((from_nobody && !asks_for_address && !asks_for_groups) || source.is_multicast() ||
+      source.is_limited_broadcast() ||
       addresses_.is_directed_broadcast(source, arrival.interface)) {
     return refuse(Drop::ipv4_bad_address);
   }
@@ -56,10 +57,16 @@ bool Stack::Implementation::acceptable_ipv4(const Arrival& arrival, const wire::
     // RFC 1122 3.3.6: a link-layer broadcast of a packet for one host is not what it seems.
     return !arrival.link_group || refuse(Drop::ipv4_bad_address);
   }
-  to_group = true;
   if (destination == all_systems() || destination.is_limited_broadcast() ||
-      addresses_.is_directed_broadcast(destination, arrival.interface)) {
+      addresses_.is_directed_broadcast(destination, arrival.interface) ||
+      groups_.listens(arrival.interface, destination)) {
+    as.to_group = true;
     return true;
+  }
+  if (intercepts(arrival)) {
+    const auto refused = refuses_foreign(arrival, source, destination);
+    as.foreign = !refused;
+    return !refused || refuse(*refused);
   }
   return refuse(Drop::ipv4_not_for_us);
 }
@@ -76,9 +83,20 @@ void Stack::Implementation::receive_ipv4(const Arrival& arrival, Packet&& packet
   if (header.hop_limit == 0 || !parsed->options_ok) return drop(Drop::ipv4_malformed);
   if (parsed->source_route) return drop(Drop::ipv4_source_route);
   packet.truncate(parsed->length + header.payload_length);
+  const Transit transit{header.source, header.destination, parsed->length, header.hop_limit,
+                        header.dont_fragment};
+  if (!is_admitted(arrival)) {
+    if (!header.is_fragment() || !firewall_->stateful()) {
+      return admit(arrival, transit, std::move(packet), now);
+    }
+    return take_fragment(arrival, fragments_.add(*parsed, std::move(packet), now), now);
+  }
+  if (is_forwarded(arrival, header.destination)) {
+    return forward(arrival, transit, nullptr, std::move(packet), now);
+  }
 
-  bool to_group = arrival.link_group;
-  if (!acceptable_ipv4(arrival, header, to_group)) return;
+  Acceptance as{.to_group = arrival.link_group};
+  if (!acceptable_ipv4(arrival, header, as)) return;
   if (header.is_fragment()) {
     return take_fragment(arrival, fragments_.add(*parsed, std::move(packet), now), now);
   }
@@ -89,22 +107,39 @@ void Stack::Implementation::receive_ipv4(const Arrival& arrival, Packet&& packet
                     .hop_limit = header.hop_limit,
                     .traffic_class = header.traffic_class,
                     .dont_fragment = header.dont_fragment,
-                    .to_group = to_group};
+                    .to_group = as.to_group,
+                    .foreign = as.foreign,
+                    .interceptor = interceptor_of(arrival)};
+  if (as.foreign && !outlives_hop(arrival, meta, packet, now)) return;
   deliver(arrival, meta, parsed->length, 0, arrival.reassembled, std::move(packet), now);
 }
 
 // --- IPv6
 // -----------------------------------------------------------------------------------------
 
+/// What walk_ipv6 says of a fragment; nothing if `packet` is none, or not a good one.
+std::optional<wire::Ipv6Chain> Stack::Implementation::ipv6_fragment(const wire::Ipv6Header& header,
+                                                                    Packet& packet) {
+  switch (header.next_header) {
+  case socket::kTcp:
+  case socket::kUdp:
+  case socket::kIcmpv6: return std::nullopt;
+  default: break;
+  }
+  const wire::Ipv6Chain chain = wire::walk_ipv6(packet.linear(pool_));
+  if (chain.verdict != wire::Ipv6Chain::Verdict::fragment) return std::nullopt;
+  return chain;
+}
+
 bool Stack::Implementation::acceptable_ipv6(const Arrival& arrival, const wire::Ipv6Header& header,
-                                            bool& to_group) {
+                                            Acceptance& as) {
   const IpAddress& source = header.source;
   const IpAddress& destination = header.destination;
   const auto refuse = [this](Drop reason) {
     drop(reason);
     return false;
   };
-  if (source.is_multicast() || is_mapped(source) || is_mapped(destination)) {
+  if (source.is_multicast() || wire::is_v4_mapped(source) || wire::is_v4_mapped(destination)) {
     return refuse(Drop::ipv6_bad_address);  // RFC 4291 2.7
   }
   if (!arrival.looped) {
@@ -119,14 +154,21 @@ bool Stack::Implementation::acceptable_ipv6(const Arrival& arrival, const wire::
     if (own != nullptr && own->usable()) return refuse(Drop::ipv6_bad_address);
   }
   if (destination.is_multicast()) {
-    to_group = true;
+    as.to_group = true;
     // RFC 4291 2.7: scopes 0 and 1 stay within the node.
     const unsigned scope = destination.bytes()[1] & 0x0f;
     if (scope <= 1 && !arrival.looped) return refuse(Drop::ipv6_bad_address);
     if (destination == IpAddress::all_nodes()) return true;
-    return addresses_.listens(arrival.interface, destination) || refuse(Drop::ipv6_not_for_us);
+    if (destination == IpAddress::all_routers() && is_router_on(arrival.interface)) return true;
+    return addresses_.listens(arrival.interface, destination) ||
+           groups_.listens(arrival.interface, destination) || refuse(Drop::ipv6_not_for_us);
   }
   const ip::Address* own = addresses_.find(destination, arrival.interface);
+  if (own == nullptr && intercepts(arrival)) {
+    const auto refused = refuses_foreign(arrival, source, destination);
+    as.foreign = !refused;
+    return !refused || refuse(*refused);
+  }
   // RFC 4862 5.4: what is sent to a tentative address is discarded.
   if (own == nullptr || !own->usable()) return refuse(Drop::ipv6_not_for_us);
   return !arrival.link_group || refuse(Drop::ipv6_bad_address);
@@ -137,8 +179,21 @@ void Stack::Implementation::receive_ipv6(const Arrival& arrival, Packet&& packet
       packet.contiguous(std::min(packet.size(), wire::kIpv6Header), pool_), packet.size());
   if (!header) return drop(Drop::ipv6_malformed);
   packet.truncate(wire::kIpv6Header + header->payload_length);
-  bool to_group = arrival.link_group;
-  if (!acceptable_ipv6(arrival, *header, to_group)) return;
+  const Transit transit{header->source, header->destination, wire::kIpv6Header, header->hop_limit,
+                        !arrival.reassembled};
+  if (!is_admitted(arrival)) {
+    const auto fragment = ipv6_fragment(*header, packet);
+    if (fragment && firewall_->stateful()) {
+      return take_fragment(arrival, fragments_.add(*header, *fragment, std::move(packet), now),
+                           now);
+    }
+    return admit(arrival, transit, std::move(packet), now);
+  }
+  if (is_forwarded(arrival, header->destination)) {
+    return forward(arrival, transit, nullptr, std::move(packet), now);
+  }
+  Acceptance as{.to_group = arrival.link_group};
+  if (!acceptable_ipv6(arrival, *header, as)) return;
 
   IpMeta meta{.source = header->source,
               .destination = header->destination,
@@ -146,7 +201,10 @@ void Stack::Implementation::receive_ipv6(const Arrival& arrival, Packet&& packet
               .protocol = header->next_header,
               .hop_limit = header->hop_limit,
               .traffic_class = header->traffic_class,
-              .to_group = to_group};
+              .to_group = as.to_group,
+              .foreign = as.foreign,
+              .interceptor = interceptor_of(arrival)};
+  if (as.foreign && !outlives_hop(arrival, meta, packet, now)) return;
   wire::Ipv6Chain chain;
   switch (header->next_header) {
   case socket::kTcp:
@@ -162,6 +220,12 @@ void Stack::Implementation::receive_ipv6(const Arrival& arrival, Packet&& packet
   }
   switch (chain.verdict) {
   case wire::Ipv6Chain::Verdict::upper:
+    if (chain.router_alert && !arrival.router_alert) {
+      Arrival alerting = arrival;
+      alerting.router_alert = true;
+      return deliver(alerting, meta, chain.offset, chain.protocol_field,
+                     arrival.reassembled || chain.fragment.has_value(), std::move(packet), now);
+    }
     return deliver(arrival, meta, chain.offset, chain.protocol_field,
                    arrival.reassembled || chain.fragment.has_value(), std::move(packet), now);
   case wire::Ipv6Chain::Verdict::fragment:
@@ -187,6 +251,7 @@ void Stack::Implementation::take_fragment(const Arrival& arrival, ip::FragmentRe
   // packet with a fragment header in it is refused.
   Arrival whole = arrival;
   whole.reassembled = true;
+  whole.largest_fragment = result.largest;
   const auto first = result.complete->contiguous(1, pool_);
   if (!first.empty() && first[0] >> 4 == 4) {
     receive_ipv4(whole, std::move(*result.complete), now);

@@ -68,16 +68,22 @@ Errno Stack::Implementation::remove_interface(InterfaceId id, Nanos now) {
   const Interface* gone = find(id);
   if (gone == nullptr) return Errno::no_such_device;
   if (gone->loopback()) return Errno::invalid;
+  if (gone->advertising != nullptr) end_advertising(id, now);
+  if (gone->interceptor != nullptr) sockets_->on_interception_end(id, now);
   std::vector<IpAddress> lost;
   for (const auto& own : addresses_.all()) {
     if (own->interface == id) lost.push_back(own->cidr.address);
   }
   for (const IpAddress& address : lost) addresses_.remove(id, address);
   routes_.remove_interface(id);
+  groups_.remove_interface(id);
   interfaces_[id].reset();
   interface_count_--;
   generation_++;
-  for (const IpAddress& address : lost) sockets_->on_address_removed(address, now);
+  for (const IpAddress& address : lost) {
+    sockets_->on_address_removed(address, now);
+    if (firewall_ != nullptr) firewall_->forget_address(address);
+  }
   return Errno::ok;
 }
 
@@ -93,9 +99,13 @@ Errno Stack::Implementation::set_up(InterfaceId id, bool up, Nanos now) {
     // As on Linux, addresses that were in use stay so; what had not been found out begins anew.
     on->has_sent = false;
     addresses_.resume(id, now);
+    groups_.resume(id, now);
+    if (on->advertising != nullptr) on->advertising->timer.start(now);
   } else {
     addresses_.suspend(id);
+    groups_.suspend(id);
     if (on->ethernet()) on->neighbours->clear(Drop::interface_down);
+    if (on->advertising != nullptr) on->advertising->timer.stop();
   }
   return Errno::ok;
 }
@@ -137,6 +147,7 @@ Errno Stack::Implementation::remove_address(InterfaceId id, const IpAddress& add
   remove_connected_route(id, cidr);
   generation_++;
   sockets_->on_address_removed(cidr.address, now);
+  if (firewall_ != nullptr) firewall_->forget_address(cidr.address);
   return Errno::ok;
 }
 

@@ -2,9 +2,9 @@
 // ARP (RFC 826, RFC 5227) and neighbour discovery (RFC 4861, RFC 4862 5.4): reads the messages,
 // asks the caches what follows, and sends that.
 //
-// Router advertisements are checked and counted, not acted upon: all addresses and routes are
-// static as yet (no RFC 4862 5.5). Redirects are ignored: a host may (RFC 4861 8.3 is a SHOULD),
-// and one that is forged moves traffic (security case L08).
+// Advertisements of other routers are checked and counted, not acted upon: all addresses and routes
+// are static as yet (no RFC 4862 5.5). Redirects are ignored: a host may (RFC 4861 8.3 is a
+// SHOULD), and one that is forged moves traffic (security case L08).
 #include <algorithm>
 
 #include "ip/interface_identifier.hpp"
@@ -99,7 +99,14 @@ void Stack::Implementation::receive_ndp(const Arrival& arrival, const IpMeta& me
   case wire::kIcmpv6Redirect:
     if (wire::parse_redirect(bytes, envelope)) return drop(Drop::icmp_ignored);
     break;
-  default: return drop(Drop::icmp_ignored);  // RFC 4861 6.2.6: solicitations are for routers
+  case wire::kIcmpv6RouterSolicitation:
+    // RFC 4861 6.2.6: solicitations are for routers.
+    if (in->advertising == nullptr) return drop(Drop::icmp_ignored);
+    if (const auto parsed = wire::parse_router_solicitation(bytes, envelope)) {
+      return receive_router_solicitation(*in, meta, *parsed, now);
+    }
+    break;
+  default: return drop(Drop::icmp_ignored);
   }
   drop(Drop::ndp_malformed);
 }
@@ -129,6 +136,7 @@ void Stack::Implementation::receive_solicitation(Interface& in, const IpMeta& me
   // RFC 4861 7.2.4.
   const wire::NeighbourAdvertisement answer{
       .target = message.target,
+      .router = forwards(in) || in.advertising != nullptr,
       .solicited = !from_nobody,
       .override_entry = true,
       .target_mac = in.ethernet() ? std::optional(in.config.mac) : std::nullopt};

@@ -43,7 +43,11 @@ Result<Path> Stack::Implementation::resolve_path(const IpAddress& destination,
     if (forced == nullptr) return Errno::no_such_device;
     if (!forced->up) return Errno::network_down;
   }
-  if (is_given(source) && !is_local(source, interface)) return Errno::address_not_available;
+  const Interface* over = find(interface);
+  const bool may_borrow = over != nullptr && over->interceptor != nullptr && !source.is_loopback();
+  if (is_given(source) && !may_borrow && !is_local(source, interface)) {
+    return Errno::address_not_available;
+  }
   if (destination.is_unspecified()) return Errno::network_unreachable;
   if (destination.is_multicast() || is_broadcast(destination)) {
     return path_to_group(destination, source, interface);
@@ -100,6 +104,13 @@ Result<Path> Stack::Implementation::path_to_group(const IpAddress& destination,
   if (out == nullptr) {
     const ip::Route* route = routes_.find(destination, interface);
     out = route != nullptr ? find(route->interface) : first_with(destination.family());
+  }
+  // Over the loopback only who asks for it: members there hear of it, and nobody else.
+  if (out != nullptr && out->loopback() && out->id == interface && !broadcast) {
+    return Path{.source = is_given(source) ? source : IpAddress::loopback(destination.family()),
+                .interface = kLoopback,
+                .mtu = out->config.mtu,
+                .segmentation = true};
   }
   if (out == nullptr || out->loopback() || !out->up) return Errno::network_unreachable;
   auto path = path_over(*out, destination, source, destination);

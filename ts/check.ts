@@ -4,8 +4,12 @@
 // wrong one, so that the addon gets only what it takes.
 
 import { isIP } from 'node:net';
+import { resolve } from 'node:path';
 import { types } from 'node:util';
 import { badPort, invalidType, invalidValue, outOfRange } from './errors.js';
+
+/** sun_path of struct sockaddr_un, without its null. */
+const longestSocketPath = 107;
 
 export function checkInteger(value: unknown, name: string, least: number, most: number): number {
   if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
@@ -38,6 +42,39 @@ export function checkObject(value: unknown, name: string): Record<string, unknow
     throw invalidType(name, 'of type object', value);
   }
   return value as Record<string, unknown>;
+}
+
+/** That an object has no property but `known` ones: a misspelt one would do nothing. */
+export function checkKeys(value: object, name: string, known: readonly string[]): void {
+  for (const [key, given] of Object.entries(value)) {
+    if (given === undefined || known.includes(key)) continue;
+    throw invalidValue(`${name}.${key}`, given, `is not known: there are ${known.join(', ')}`);
+  }
+}
+
+/** One of the names. */
+export function checkOneOf<Name extends string>(
+  value: unknown,
+  name: string,
+  names: readonly Name[],
+): Name {
+  if (names.includes(checkString(value, name) as Name)) return value as Name;
+  const quoted = names.map((one) => `'${one}'`);
+  const last = quoted.pop();
+  throw invalidValue(name, value, `must be ${quoted.join(', ')} or ${last}`);
+}
+
+/** A path that C can take whole, of a Unix socket, made absolute. */
+export function checkSocketPath(value: unknown, name: string): string {
+  const path = checkString(value, name);
+  if (path === '' || path.includes('\0')) {
+    throw invalidValue(name, value, 'must be a path without null bytes');
+  }
+  const absolute = resolve(path);
+  if (Buffer.byteLength(absolute) > longestSocketPath) {
+    throw invalidValue(name, value, `must have ${longestSocketPath} bytes at most (unix(7))`);
+  }
+  return absolute;
 }
 
 export function checkArray(value: unknown, name: string): unknown[] {

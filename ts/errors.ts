@@ -17,6 +17,9 @@ names.set(constants.errno.EOPNOTSUPP, 'EOPNOTSUPP');
 // What Linux says of a TUN or TAP that is gone; Node has no name for it.
 names.set(77, 'EBADFD');
 
+/** 'ECONNRESET' and so on. @param errno positive, as in errno.h */
+export const errnoName = (errno: number): string => names.get(errno) ?? `E${errno}`;
+
 /** What to do about an error, for those where the code alone does not say it. */
 const advice: Record<string, string> = {
   'bind EADDRNOTAVAIL': 'not an address of this stack, or not yet usable: see stack.addresses()',
@@ -30,6 +33,7 @@ const advice: Record<string, string> = {
   'connect EISCONN': 'the socket is connected',
   'connect EHOSTUNREACH': 'the host does not answer on the link, or a router refused',
   'sendTo ENETUNREACH': 'the stack has no route there: see stack.routes()',
+  'sendTo EPERM': "the stack's filter does not let it out: see stack.filter.info()",
   'sendTo EACCES': "a broadcast address needs setOption('broadcast', true)",
   'send EDESTADDRREQ': 'connect the socket, or use sendTo()',
   'accept EINVAL': 'the socket is not listening',
@@ -80,7 +84,7 @@ export class NetworkError extends Error {
 
   /** @param errno positive, as in errno.h */
   constructor(syscall: string, errno: number, place: ErrorPlace = {}) {
-    const code = names.get(errno) ?? `E${errno}`;
+    const code = errnoName(errno);
     const key = `${syscall} ${code}`;
     const { address, port, url, path, detail = place.advice?.[key] ?? advice[key] } = place;
     let message = `${syscall} ${code}`;
@@ -140,6 +144,17 @@ export function invalidValue(name: string, value: unknown, reason: string): Type
   return coded('ERR_INVALID_ARG_VALUE', new TypeError(`The ${what} ${reason}. Received ${shown}`));
 }
 
+/** ERR_INVALID_IP_ADDRESS, of a DNS server. */
+export function invalidIpAddress(address: string): TypeError {
+  return coded('ERR_INVALID_IP_ADDRESS', new TypeError(`Invalid IP address: ${address}`));
+}
+
+/** ERR_DNS_SET_SERVERS_FAILED: the servers of a resolver that has questions under way. */
+export function serversInUse(): Error {
+  const message = 'the servers cannot be changed while questions are pending: cancel() ends them';
+  return coded('ERR_DNS_SET_SERVERS_FAILED', new Error(message));
+}
+
 /** ERR_OUT_OF_RANGE. @param range '>= 0 and <= 255' */
 export function outOfRange(name: string, range: string, value: unknown): RangeError {
   return coded(
@@ -167,6 +182,17 @@ export function stackClosed(call: string): Error {
 /** ERR_SWITCH_CLOSED: a call on a switch after its close(). */
 export function switchClosed(call: string): Error {
   return coded('ERR_SWITCH_CLOSED', new Error(`switch.${call}: the switch is closed`));
+}
+
+/** ERR_GATEWAY_CLOSED: a call on a gateway after its close(), or that of one of its stacks. */
+export function gatewayClosed(call: string): Error {
+  return coded('ERR_GATEWAY_CLOSED', new Error(`gateway.${call}: the gateway is closed`));
+}
+
+/** ERR_GATEWAY_POLICY: what a policy did wrong. @param flow 'tcp 10.0.0.2:1 -> 192.0.2.1:80' */
+export function policyFailed(flow: string, what: string, cause: unknown): Error {
+  const message = `the policy ${what} for ${flow}, which is refused`;
+  return coded('ERR_GATEWAY_POLICY', new Error(message, { cause }));
 }
 
 /** Why a link could not be opened. @param name the argument that describes the link */

@@ -7,7 +7,7 @@ import { NetworkError, stackClosed } from './errors.js';
 import { closeAtExit, forgetAtExit } from './keeper.js';
 import type { NativeBsdStack } from './native.js';
 import type { Socket, SocketOwner } from './socket.js';
-import { openSocket, type SocketStack } from './socket-stack.js';
+import { openSocket, type SocketStack, type StackParts, stackParts } from './socket-stack.js';
 import type { TcpSocket } from './tcp-socket.js';
 
 /** What HostStack and LoadedStack share. Open until close(), or until the thread or the process ends. */
@@ -20,6 +20,7 @@ export abstract class ForeignStack implements SocketStack {
     forget: (socket) => this.#sockets.delete(socket),
     advice: this.advice,
   };
+  readonly #closing = new Set<() => void>();
   readonly #closeAtExit = () => void this.#closeNow();
   #closed = false;
 
@@ -29,8 +30,9 @@ export abstract class ForeignStack implements SocketStack {
   }
 
   /** @internal */
-  constructor(native: NativeBsdStack) {
+  constructor(native: NativeBsdStack, kind: StackParts['kind']) {
     this.#native = native;
+    stackParts.set(this, { kind, native, owner: this.#owner, closing: this.#closing });
     closeAtExit('stacks', this.#closeAtExit);
   }
 
@@ -72,6 +74,7 @@ export abstract class ForeignStack implements SocketStack {
     if (this.#closed) return 0;
     this.#closed = true;
     forgetAtExit('stacks', this.#closeAtExit);
+    for (const close of this.#closing) close();
     const result = this.#native.close();
     this.#sockets.clear();
     return result;

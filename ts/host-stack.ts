@@ -28,7 +28,7 @@ export class HostStack extends ForeignStack {
   /** @internal Use HostStack.open(). */
   constructor(nativeStack: NativeBsdStack, token: symbol) {
     if (token !== illegal) throw illegalConstructor('use HostStack.open()');
-    super(nativeStack);
+    super(nativeStack, 'host');
   }
 
   static async open(): Promise<HostStack> {

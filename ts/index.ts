@@ -4,12 +4,67 @@
 // epoll can wait for. docs/api.md walks through it.
 
 export { IcmpSocket, type ReceivedFrom, UdpSocket } from './datagram-socket.js';
+export type { DnsServerAddress } from './dns/dns-servers.js';
+export type { DnsCacheOptions, DnsOptions } from './dns/dns-settings.js';
+export type { StackDns, TlsaRecord } from './dns/stack-dns.js';
 export { type ErrorPlace, NetworkError } from './errors.js';
+export {
+  type FilterAction,
+  type FilterCount,
+  type FilterDirection,
+  type FilterInfo,
+  type FilterLogEntry,
+  type FilterOptions,
+  type FilterPolicy,
+  type FilterRule,
+  type FilterRuleInfo,
+  type FilterState,
+  StackFilter,
+} from './filter.js';
+export type {
+  ConnectionInfo,
+  ConnectionLimits,
+  Flow,
+  ForwardingInfo,
+  ForwardingOptions,
+} from './forwarding.js';
+export {
+  type Decision,
+  Gateway,
+  type GatewayCounters,
+  type GatewayEvents,
+  type GatewayLimits,
+  type GatewayOptions,
+  type Policy,
+} from './gateway.js';
+export type { FlowInfo } from './gateway-flow.js';
+export { Forward, type ForwardOptions } from './gateway-forward.js';
+export type { GatewayRule, Reach, Redirect } from './gateway-rules.js';
 export { HostStack } from './host-stack.js';
 export type { Impairment, ImpairmentByDirection, ImpairmentState } from './impairment.js';
 export type { LinkOptions } from './link-options.js';
 export { type LoadedLink, LoadedStack, type LoadOptions } from './loaded-stack.js';
+export {
+  type JoinedNamespace,
+  Namespace,
+  type NamespaceEnd,
+  type NamespaceInterface,
+  type NamespaceJoinOptions,
+  type NamespaceRunOptions,
+  type NamespaceStdio,
+} from './namespace.js';
+export {
+  type DestinationNatRule,
+  type NatRule,
+  type PrefixNatRule,
+  type SourceNatRule,
+  StackNat,
+} from './nat.js';
+export type { ConnectionState } from './native.js';
+export type { StackDatagramSocket, StackDgram } from './node/dgram.js';
+export type { StackNet, StackNetSocket } from './node/net.js';
 export type {
+  CongestionName,
   OptionName,
   ReadableOptionName,
   ReadOnlySocketOptions,
@@ -28,8 +83,37 @@ export {
   poll,
   pollAsync,
 } from './poll.js';
-export type { Recording, RecordingCounters, RecordOptions } from './recording.js';
+export type {
+  Recording,
+  RecordingCounters,
+  RecordOptions,
+  SocketRecordOptions,
+} from './recording.js';
 export { type SelectResult, type SelectSets, select, selectAsync } from './select.js';
+export type { DhcpLease } from './services/dhcp-leases.js';
+export type { DhcpReservation, DhcpRoute, DhcpServerOptions } from './services/dhcp-options.js';
+export type { DhcpCounters } from './services/dhcp-protocol.js';
+export { DhcpServer, type DhcpServerEvents } from './services/dhcp-server.js';
+export type { Dhcpv6Lease } from './services/dhcpv6-leases.js';
+export type { Dhcpv6Reservation, Dhcpv6ServerOptions } from './services/dhcpv6-options.js';
+export type { Dhcpv6Counters } from './services/dhcpv6-protocol.js';
+export { Dhcpv6Server, type Dhcpv6ServerEvents } from './services/dhcpv6-server.js';
+export {
+  type DnsCounters,
+  type DnsDecision,
+  DnsForwarder,
+  type DnsForwarderEvents,
+  type DnsForwarderOptions,
+  type DnsPolicy,
+  type DnsQuestion,
+  type DnsReport,
+} from './services/dns-forwarder.js';
+export type { DnsRecord, DnsRecords } from './services/dns-records.js';
+export {
+  type AdvertisedPrefix,
+  type AdvertiseOptions,
+  RouterAdvertiser,
+} from './services/router-advertiser.js';
 export {
   type BindOptions,
   MSG_MORE,
@@ -63,4 +147,6 @@ export {
   type SwitchOptions,
   type SwitchPort,
 } from './switch.js';
+export type { TcpInfo } from './tcp-info.js';
 export { TcpSocket } from './tcp-socket.js';
+export type { StackConnection, StackListener } from './web-streams.js';

@@ -27,34 +27,43 @@ export function forgetAtExit(kind: keyof typeof open, close: () => void): void {
   open[kind].delete(close);
 }
 
+/**
+ * Calls `tell` when `emitter` gets its first listener for one of `events`, and when the last one has gone. What is
+ * returned takes `tell` off, as if the last one had gone.
+ */
+export function whileListened(
+  emitter: EventEmitter,
+  events: readonly string[],
+  tell: (listened: boolean) => void,
+): () => void {
+  let listened = false;
+  let stopped = false;
+  const update = (coming: number) => {
+    const count = events.reduce((sum, event) => sum + emitter.listenerCount(event), 0);
+    const now = !stopped && count + coming > 0;
+    if (now === listened) return;
+    listened = now;
+    tell(now);
+  };
+  // 'newListener' comes before the listener is there, 'removeListener' after it is gone.
+  emitter.on('newListener', (event) => update(events.includes(event) ? 1 : 0));
+  emitter.on('removeListener', () => update(0));
+  return () => {
+    stopped = true;
+    update(0);
+  };
+}
+
 /** Calls `look` now and then while `emitter` has a listener for one of `events`. Keeps no loop alive. */
 export class Lookout {
-  readonly #emitter: EventEmitter;
-  readonly #events: readonly string[];
-  readonly #look: () => void;
+  /** Ends it. */
+  readonly stop: () => void;
   #timer: NodeJS.Timeout | undefined;
-  #stopped = false;
 
   constructor(emitter: EventEmitter, events: readonly string[], look: () => void) {
-    this.#emitter = emitter;
-    this.#events = events;
-    this.#look = look;
-    // 'newListener' comes before the listener is there, 'removeListener' after it is gone.
-    emitter.on('newListener', (event) => this.#update(events.includes(event) ? 1 : 0));
-    emitter.on('removeListener', () => this.#update(0));
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    this.#update(0);
-  }
-
-  /** @param coming listeners that are about to be added */
-  #update(coming: number): void {
-    const count = this.#events.reduce((sum, event) => sum + this.#emitter.listenerCount(event), 0);
-    const wanted = !this.#stopped && count + coming > 0;
-    if (wanted === (this.#timer !== undefined)) return;
-    clearInterval(this.#timer);
-    this.#timer = wanted ? setInterval(this.#look, pause).unref() : undefined;
+    this.stop = whileListened(emitter, events, (listened) => {
+      clearInterval(this.#timer);
+      this.#timer = listened ? setInterval(look, pause).unref() : undefined;
+    });
   }
 }

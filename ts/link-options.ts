@@ -19,7 +19,7 @@ import type { NativeLink } from './native.js';
 export interface LinkOptions {
   /**
    * `cable:NAME`: in memory; all stacks of the process (worker threads too) that name the same cable are
-   * on it. `tap://NAME`, `tun://NAME`: a device of Linux. `packet://NAME`: beside the kernel on an
+   * on it. `tap://NAME`, `tun://NAME`: a device of Linux; `tap:?fd=N`, `tun:?fd=N`: one that is open already. `packet://NAME`: beside the kernel on an
    * interface of Linux. `udp://REMOTE:PORT`, `vxlan://REMOTE?vni=N`, `qemu:stream://PLACE`,
    * `qemu:dgram://PLACE`: over sockets. `vde://PATH` and every other locator of libvdeplug;
    * `vdeplug:LOCATOR` for one whose scheme means something else here. docs/links.md has more of each, and
@@ -54,6 +54,15 @@ export interface LinkOptions {
 
 const macPattern = /^[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}$/i;
 
+/** A unicast MAC address. */
+export function checkMac(value: unknown, name: string): string {
+  const mac = checkString(value, name);
+  if (!macPattern.test(mac) || Number.parseInt(mac, 16) & 1) {
+    throw invalidValue(name, mac, "must be a unicast MAC, such as '02:00:00:aa:bb:cc'");
+  }
+  return mac;
+}
+
 /** @param name the argument's name in the call, such as 'options.links[0]' */
 export function checkLink(value: unknown, name: string): NativeLink {
   const given = checkObject(value, name);
@@ -85,12 +94,6 @@ export function checkLink(value: unknown, name: string): NativeLink {
       "must be the URL of a link, such as 'cable:lab' or 'tap://tap0'",
     );
   }
-  if (link.mac !== '' && (!macPattern.test(link.mac) || Number.parseInt(link.mac, 16) & 1)) {
-    throw invalidValue(
-      `${name}.mac`,
-      link.mac,
-      "must be a unicast MAC, such as '02:00:00:aa:bb:cc'",
-    );
-  }
+  if (link.mac !== '') checkMac(link.mac, `${name}.mac`);
   return link;
 }

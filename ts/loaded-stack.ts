@@ -65,7 +65,7 @@ export class LoadedStack extends ForeignStack {
   /** @internal Use Stack.load(). */
   constructor(name: string, nativeStack: NativeBsdStack, token: symbol) {
     if (token !== illegal) throw illegalConstructor('use Stack.load()');
-    super(nativeStack);
+    super(nativeStack, 'plug-in');
     this.name = name;
     this.path = nativeStack.path ?? '';
     this.license = nativeStack.license ?? '';

@@ -7,9 +7,16 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { TcpInfo } from './tcp-info.js';
 
 /** [address, family (0, 4 or 6), port, scope] */
 export type NativeEndpoint = [address: string, family: number, port: number, scope: number];
+
+/** TcpInfo of tcp-info.ts, as the addon gives it. */
+export interface NativeTcpInfo extends Omit<TcpInfo, 'windowScale'> {
+  sendWindowScale: number | null;
+  receiveWindowScale: number | null;
+}
 
 export interface NativeSocket {
   bind(host: string, port: number, scope: number): number;
@@ -35,16 +42,35 @@ export interface NativeSocket {
     flags: number,
   ): [number, number, NativeEndpoint] | number;
   shutdown(how: number): number;
-  setOption(option: number, value: number): number;
+  setMembership(group: string, interfaceId: number, member: boolean): number;
+  setSourceMembership(source: string, group: string, interfaceId: number, member: boolean): number;
+  setOption(option: number, value: number | string): number;
   /** [-errno or 0, value] */
   option(option: number): [number, number];
+  /** For options that are a text; or -errno. */
+  textOption(option: number): string | number;
   local(): NativeEndpoint | number;
   peer(): NativeEndpoint | number;
   state(): string;
+  /** Or -errno. */
+  info(): NativeTcpInfo | number;
+  record(spec: NativeRecordingSpec): NativeRecording | NativeFailure;
   readiness(): number;
   fd(): number;
+  /** What its NativeLoop is to hear of: POLL* bits; 0 for nothing, not even errors. */
+  want(events: number): number;
   close(): void;
   closed(): boolean;
+}
+
+/** ts/binding/loop.hpp: the sockets that this thread's event loop serves by callbacks. */
+export interface NativeLoop {
+  /** The place that stands for the socket in callbacks, or -errno. */
+  add(socket: NativeSocket): number;
+  remove(place: number): void;
+  keepAlive(on: boolean): void;
+  /** onClosed() is to be called in the loop's next phase of closed handles. False if libuv refuses. */
+  closePhase(): boolean;
 }
 
 export interface NativeInterface {
@@ -140,6 +166,104 @@ export interface NativeLinkCounters {
   drops: Record<string, number>;
 }
 
+/** RouterAdvertisementConfig of stack.hpp, with its units. */
+export interface NativeAdvertisement {
+  hopLimit: number;
+  managed: boolean;
+  other: boolean;
+  preference: number;
+  lifetime: number;
+  reachableTime: number;
+  retransmissionTime: number;
+  mtu: number;
+  prefixes: {
+    prefix: string;
+    onLink: boolean;
+    autonomous: boolean;
+    validLifetime: number;
+    preferredLifetime: number;
+  }[];
+  dns: string[];
+  search: string[];
+  dnsLifetime: number;
+  shortestInterval: number;
+  longestInterval: number;
+}
+
+/** filter::FlowProgress */
+export type ConnectionState =
+  | 'opening'
+  | 'answered'
+  | 'established'
+  | 'half-closed'
+  | 'closed'
+  | 'reset';
+
+/** `interfaces` empty: all. `reversePath`: 0 strict, 1 loose, 2 off. */
+export interface NativeForwarding {
+  enabled: boolean;
+  interfaces: number[];
+  reversePath: number;
+}
+
+/** Masks have a bit for each direction or state; ports are [first, last, first, last, ...]; -1: any. */
+export interface NativeRule {
+  directions: number;
+  in: number[];
+  out: number[];
+  sources: string[];
+  destinations: string[];
+  protocol: number;
+  sourcePorts: number[];
+  destinationPorts: number[];
+  icmpType: number;
+  icmpCode: number;
+  states: number;
+  action: number;
+}
+
+/** `policies` by direction: forward, in, out. */
+export interface NativeRuleSet {
+  rules: NativeRule[];
+  policies: number[];
+}
+
+export interface NativeNatRules {
+  sources: {
+    out: number;
+    sources: string[];
+    destinations: string[];
+    protocol: number;
+    addresses: string[];
+    ports: number[];
+    open: boolean;
+  }[];
+  destinations: {
+    in: number;
+    addresses: string[];
+    sources: string[];
+    protocol: number;
+    ports: number[];
+    to: string;
+    toPort: number;
+    hairpin: boolean;
+  }[];
+  prefixes: { out: number; internal: string; external: string }[];
+}
+
+export interface NativeFlowTuple {
+  protocol: number;
+  source: string;
+  sourcePort: number;
+  destination: string;
+  destinationPort: number;
+}
+
+export interface NativeRuleCount {
+  packets: number;
+  bytes: number;
+}
+
 export interface NativeNetwork {
   /** [errno, message] if it could not be opened; then nothing else may be called. */
   failure?: [number, string];
@@ -150,6 +274,36 @@ export interface NativeNetwork {
   removeAddress(id: number, address: string): number;
   addRoute(destination: string, gateway: string, id: number, metric: number): number;
   removeRoute(destination: string, gateway: string, id: number, metric: number): number;
+  advertise(id: number, what: NativeAdvertisement): number;
+  endAdvertising(id: number): number;
+  setForwarding(config: NativeForwarding): number;
+  forwarding(): NativeForwarding;
+  setFilter(rules: NativeRuleSet | null): number;
+  filterInfo(): { rules: NativeRuleCount[]; policies: NativeRuleCount[] };
+  /** `age` in ms; `direction` and `state` as in the masks. */
+  takeFilterLog(): {
+    age: number;
+    rule: number;
+    direction: number;
+    in: number;
+    out: number;
+    state: number;
+    size: number;
+    flow: NativeFlowTuple;
+  }[];
+  setNat(rules: NativeNatRules): number;
+  /** `expires` in ms. */
+  connections(): {
+    original: NativeFlowTuple;
+    reply: NativeFlowTuple;
+    state: ConnectionState;
+    packetsOriginal: number;
+    packetsReply: number;
+    bytesOriginal: number;
+    bytesReply: number;
+    expires: number;
+  }[];
+  setConnectionLimits(connections: number, perSource: number): number;
   socket(type: string): NativeSocket | number;
   interfaces(): NativeInterface[];
   addresses(): {
@@ -191,6 +345,7 @@ export interface NativeNetwork {
   record(spec: NativeRecordingSpec): NativeRecording | NativeFailure;
   /** errno 0: the link is up again. */
   takeLinkChanges(): { interface: number; url: string; errno: number }[];
+  share(): string;
   close(): void;
 }
 
@@ -264,6 +419,93 @@ export interface NativeBsdStack {
   close(): number;
 }
 
+/** host::FlowTarget: '' and 0 are none. */
+export interface NativeFlowTarget {
+  address: string;
+  port: number;
+  scope: number;
+  path: string;
+}
+
+export type NativeVerdict = 'allow' | 'refuse' | 'drop' | 'ask';
+
+export type NativeDecision = [id: number, verdict: NativeVerdict, target: NativeFlowTarget | null];
+
+/** host::GatewayRule: '' is any. */
+export interface NativeGatewayRule {
+  protocol?: string;
+  source: string;
+  destination: string;
+  firstPort: number;
+  lastPort: number;
+  /** If left out, any. */
+  reach?: readonly string[];
+  action: NativeVerdict;
+  target: NativeFlowTarget | null;
+}
+
+/** host::GatewayConfig; times in milliseconds. */
+export interface NativeGatewayConfig {
+  /** Ids; empty: all. */
+  interfaces: number[];
+  rules: NativeGatewayRule[];
+  otherwise: NativeVerdict;
+  askTimeout: number;
+  flows: number;
+  flowsPerSource: number;
+  asking: number;
+  udpIdle: number;
+  udpServiceIdle: number;
+  icmpIdle: number;
+}
+
+/**
+ * Flows, or events about them: for each a row of 24 numbers (what, id, protocol, direction, state, end, errno, interface, reach,
+ * bytes out and in, packets out and in, age and idle in milliseconds; family, port and scope of source, destination and
+ * target), and four texts that end with a null each: the addresses of those three, and the target's path.
+ */
+export interface NativeFlows {
+  numbers: Float64Array;
+  text: string;
+}
+
+/** host::ForwardSpec. */
+export interface NativeForward {
+  direction: 'inward' | 'outward';
+  protocol: 'tcp' | 'udp';
+  listen: NativeFlowTarget;
+  count: number;
+  to: NativeFlowTarget;
+}
+
+export interface NativeGateway {
+  /** Why it could not be opened; then nothing else may be called. */
+  failure?: NativeFailure;
+  setRules(rules: NativeGatewayRule[], otherwise: NativeVerdict): number;
+  /** Where it gives any, `onEvents` is called again. */
+  takeEvents(limit: number): NativeFlows;
+  tellFlows(on: boolean): void;
+  keepAlive(on: boolean): void;
+  /** What is gone is passed over. */
+  decideAll(decisions: NativeDecision[]): void;
+  take(id: number): NativeSocket | number;
+  kill(id: number): boolean;
+  flowsAfter(id: number, limit: number): NativeFlows;
+  counters(): {
+    flows: number;
+    bytesOut: number;
+    bytesIn: number;
+    openFlows: number;
+    asking: number;
+    drops: Record<string, number>;
+  };
+  addForward(forward: NativeForward): number | NativeFailure;
+  removeForward(id: number): boolean;
+  /** `port` 0: of a path. */
+  forwards(): { id: number; port: number; flows: number }[];
+  close(): void;
+}
+
 export interface NativeWatch {
   ready(): boolean;
   start(): number;
@@ -272,12 +514,28 @@ export interface NativeWatch {
 }
 
 export interface Native {
-  NativeNetwork: new (memoryLimit: number, name: string) => NativeNetwork;
+  /** With a key that share() gave: the network of another thread. */
+  NativeNetwork: new (
+    memoryLimitOrKey: number | string,
+    name?: string,
+    congestion?: string,
+  ) => NativeNetwork;
   /** Without a request: the host's kernel. */
   NativeBsdStack: new (
     request?: NativePluginRequest,
   ) => NativeBsdStack;
+  NativeLoop: new (
+    onReady: (place: number, events: number) => number,
+    onClosed: () => number,
+    onDeferred: () => void,
+  ) => NativeLoop;
   NativeSocket: new () => NativeSocket;
+  NativeGateway: new (
+    network: NativeNetwork,
+    to: NativeNetwork | NativeBsdStack,
+    config: NativeGatewayConfig,
+    onEvents: () => void,
+  ) => NativeGateway;
   /** In seconds, addresses, and frames a second. */
   NativeSwitch: new (
     ageing: number,
@@ -287,8 +545,23 @@ export interface Native {
   /** `entries`: fd, events, revents; `revents` is written back. How many have something. */
   poll(entries: Int32Array, count: number, timeoutMs: number): number;
   watch(entries: Int32Array, count: number, onReady: () => void): NativeWatch | number;
+  /** ts/binding/loop_call.hpp: `call` is of Node's C++. What its callbacks throw is uncaught, and does not come out. */
+  callAsLoop<Args extends unknown[]>(
+    call: (...args: Args) => void,
+    receiver: object,
+    ...args: Args
+  ): void;
+  /** What some of the numbers of NativeFlows stand for, by their name there. */
+  flowWords: Record<'what' | 'protocol' | 'direction' | 'state' | 'end' | 'reach', string[]>;
   /** A connection to an inspector's endpoint and whose that is, or -errno (EAGAIN: it is busy). */
   dialInspector(name: string): [fd: number, pid: number, uid: number] | number;
+  /** Two ends of host::open_descriptor_channel(), or -errno. */
+  openChannel(): [ours: number, theirs: number] | number;
+  /** `text` '': the other end has gone. -errno: EAGAIN if there is nothing yet. */
+  receiveMessage(channel: number): { text: string; descriptors: number[] } | number;
+  sendMessage(channel: number, text: string): number;
+  /** A descriptor, or -errno. */
+  memoryFile(bytes: string): number;
   /** Why the last `fd()` that failed did, in words; '' if that is not known. */
   fdError(): string;
   /** The core's option numbers by their JavaScript names. */
@@ -335,3 +608,8 @@ function load(): Native {
 }
 
 export const native: Native = load();
+
+/** Where a program stands that is built with the addon. */
+export function programPath(name: string): string {
+  return join(dirname(addonPath()), name);
+}

@@ -3,17 +3,21 @@
 // Frames of links, recorded to a file or a pipe as pcapng.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { checkArray, checkInteger, checkObject } from './check.js';
+import { checkArray, checkInteger, checkKeys, checkObject } from './check.js';
 import { invalidType, invalidValue, NetworkError } from './errors.js';
 import type { NativeFailure, NativeRecording, NativeRecordingSpec } from './native.js';
 
-export interface RecordOptions {
-  /** Names or ids of the links to record; all, also those that are added later, if left out. */
-  links?: readonly (string | number)[];
+/** Of a recording of one socket. */
+export interface SocketRecordOptions {
   /** Bytes of each frame that are kept, 1 to 262144; 262144 (whole frames) if left out. */
   snapLength?: number;
   /** Frames after which nothing more is recorded; the recording goes on until stop(). Any number if left out. */
   frameLimit?: number;
+}
+
+export interface RecordOptions extends SocketRecordOptions {
+  /** Names or ids of the links to record; all, also those that are added later, if left out. */
+  links?: readonly (string | number)[];
 }
 
 export interface RecordingCounters {
@@ -25,7 +29,7 @@ export interface RecordingCounters {
   dropped: number;
 }
 
-/** Who records: a stack or a switch, by its native side. */
+/** Who records: a stack, a switch or a socket, by its native side. */
 export interface RecordingOwner {
   record(spec: NativeRecordingSpec): NativeRecording | NativeFailure;
 }
@@ -35,7 +39,10 @@ const longestPause = 16;
 /** How long the end of a stack, or of the process, waits for its recordings to be written, in ms. */
 const flushLimit = 1000;
 
-/** A recording that runs until stop(), or until its stack is closed. stack.record() makes them. */
+/**
+ * A recording that runs until stop(), or until its stack is closed; that of a socket until its connection is gone.
+ * stack.record() and socket.record() make them.
+ */
 export class Recording {
   readonly #native: NativeRecording;
   readonly #path: string | undefined;
@@ -68,6 +75,16 @@ export class Recording {
   }
 
   /**
+   * True when everything is written, or cannot be: some time after stop(), or after the connection of the socket
+   * that is recorded has gone.
+   */
+  get ended(): boolean {
+    const ended = this.#native.ended();
+    if (ended) this.#forget(this);
+    return ended;
+  }
+
+  /**
    * Ends the recording. Resolves when everything is written, which takes as long as the reader of a pipe
    * takes. Idempotent.
    * @throws {NetworkError} what `error` says, if the recording is not whole
@@ -83,10 +100,9 @@ export class Recording {
 
   async #stop(): Promise<RecordingCounters> {
     this.#native.stop();
-    for (let pause = 1; !this.#native.ended(); pause = Math.min(2 * pause, longestPause)) {
+    for (let pause = 1; !this.ended; pause = Math.min(2 * pause, longestPause)) {
       await sleep(pause);
     }
-    this.#forget(this);
     if (this.error !== null) throw this.error;
     return this.counters();
   }
@@ -100,6 +116,23 @@ export class Recording {
 
 function failed([errno, syscall, detail]: NativeFailure, path: string | undefined): NetworkError {
   return new NetworkError(syscall || 'record', errno, { path, detail: detail || undefined });
+}
+
+function toSpec(target: unknown, options: Record<string, unknown>): NativeRecordingSpec {
+  if (typeof target !== 'string' && typeof target !== 'number') {
+    throw invalidType('target', 'of type string or number', target);
+  }
+  if (target === '') throw invalidValue('target', target, 'must be the path of a file');
+  const { snapLength = wholeFrames, frameLimit } = options;
+  return {
+    path: typeof target === 'string' ? target : '',
+    descriptor: typeof target === 'number' ? checkInteger(target, 'target', 0, 0x7fffffff) : -1,
+    snapLength: checkInteger(snapLength, 'options.snapLength', 1, wholeFrames),
+    frameLimit:
+      frameLimit === undefined
+        ? 0
+        : checkInteger(frameLimit, 'options.frameLimit', 1, Number.MAX_SAFE_INTEGER),
+  };
 }
 
 /** The recordings that a stack or a switch has running. */
@@ -117,27 +150,28 @@ export class Recordings {
     options: unknown,
     idOf: (nameOrId: unknown, name: string) => number,
   ): Recording {
-    if (typeof target !== 'string' && typeof target !== 'number') {
-      throw invalidType('target', 'of type string or number', target);
-    }
-    if (target === '') throw invalidValue('target', target, 'must be the path of a file');
-    const path = typeof target === 'string' ? target : undefined;
-    const { links, snapLength = wholeFrames, frameLimit } = checkObject(options, 'options');
-    const spec: NativeRecordingSpec = {
-      path: path ?? '',
-      descriptor: path === undefined ? checkInteger(target, 'target', 0, 0x7fffffff) : -1,
-      snapLength: checkInteger(snapLength, 'options.snapLength', 1, wholeFrames),
-      frameLimit:
-        frameLimit === undefined
-          ? 0
-          : checkInteger(frameLimit, 'options.frameLimit', 1, Number.MAX_SAFE_INTEGER),
-    };
+    const { links, ...rest } = checkObject(options, 'options');
+    const spec = toSpec(target, rest);
     if (links !== undefined) {
       spec.links = checkArray(links, 'options.links').map((link, i) =>
         idOf(link, `options.links[${i}]`),
       );
     }
-    const started = this.#owner.record(spec);
+    return this.#start(this.#owner, spec);
+  }
+
+  /** A recording of `socket`, one of the owner's. */
+  startSocket(socket: RecordingOwner, target: unknown, options: unknown): Recording {
+    const given = checkObject(options, 'options');
+    checkKeys(given, 'options', ['snapLength', 'frameLimit']);
+    return this.#start(socket, toSpec(target, given));
+  }
+
+  #start(from: RecordingOwner, spec: NativeRecordingSpec): Recording {
+    // Those of connections that have gone are let go of here: nobody need call their stop().
+    for (const one of this.#running) void one.ended;
+    const path = spec.path || undefined;
+    const started = from.record(spec);
     if (Array.isArray(started)) throw failed(started, path);
     const recording = new Recording(started, path, (ended) => this.#running.delete(ended));
     this.#running.add(recording);

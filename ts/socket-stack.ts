@@ -4,7 +4,7 @@
 
 import { IcmpSocket, UdpSocket } from './datagram-socket.js';
 import { invalidValue, NetworkError } from './errors.js';
-import type { NativeSocket } from './native.js';
+import type { NativeBsdStack, NativeNetwork, NativeSocket } from './native.js';
 import type { SocketOwner } from './socket.js';
 import { TcpSocket } from './tcp-socket.js';
 
@@ -24,6 +24,18 @@ export interface SocketStack {
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** What a gateway needs of the stacks on its two sides. */
+export interface StackParts {
+  readonly kind: 'core' | 'host' | 'plug-in';
+  readonly native: NativeNetwork | NativeBsdStack;
+  readonly owner: SocketOwner;
+  /** Called when the stack is about to close. */
+  readonly closing: Set<() => void>;
+}
+
+/** By the stack, which has them private. */
+export const stackParts = new WeakMap<object, StackParts>();
 
 const classes = { tcp: TcpSocket, udp: UdpSocket, icmp: IcmpSocket };
 

@@ -15,8 +15,10 @@ import {
   type SocketOptions,
   settableOption,
 } from './options.js';
+import type { Recording, Recordings, SocketRecordOptions } from './recording.js';
 
-const { EAGAIN, EBADF, EINPROGRESS, ENOTCONN, ECONNRESET, EPIPE } = constants.errno;
+const { EAGAIN, EBADF, EINPROGRESS, ENOPROTOOPT, ENOTCONN, ECONNRESET, EOPNOTSUPP, EPIPE } =
+  constants.errno;
 
 /** What send() and recv() return instead of a count where a blocking socket would wait. */
 export const WOULD_BLOCK = -1;
@@ -51,6 +53,8 @@ export interface SocketOwner {
   /** Keeps an open socket from being collected. */
   keep(socket: Socket): void;
   forget(socket: Socket): void;
+  /** Where recordings of its sockets belong; a stack that is not the core's has none. */
+  readonly recordings?: Recordings;
   /** What its errors say instead of the general advice: ErrorPlace.advice. */
   readonly advice?: Readonly<Record<string, string>>;
 }
@@ -201,13 +205,16 @@ export abstract class Socket {
 
   /**
    * Sets an option and returns the socket.
-   * @throws {NetworkError} ENOPROTOOPT if this type of socket has it not
+   * @throws {NetworkError} ENOPROTOOPT if this type of socket has it not; ENOENT for a congestion control that
+   *   the stack has not, EPERM for one that this user may not choose (tcp_allowed_congestion_control of a host)
    */
   setOption<Name extends OptionName>(name: Name, value: SocketOptions[Name]): this {
     const option = settableOption(name, value);
     const result = this.native.setOption(option.id, option.value);
     if (result < 0) {
-      throw this.fail('setsockopt', -result, { detail: `${name} of a ${this.type} socket` });
+      const given = typeof value === 'string' && result !== -ENOPROTOOPT ? ` '${value}'` : '';
+      const detail = `${name}${given} of a ${this.type} socket`;
+      throw this.fail('setsockopt', -result, { detail });
     }
     return this;
   }
@@ -216,12 +223,20 @@ export abstract class Socket {
   getOption<Name extends ReadableOptionName>(
     name: Name,
   ): (SocketOptions & ReadOnlySocketOptions)[Name] {
-    const option = readableOption(name);
-    const [error, value] = this.native.option(option.id);
-    if (error < 0) {
-      throw this.fail('getsockopt', -error, { detail: `${name} of a ${this.type} socket` });
+    type Value = (SocketOptions & ReadOnlySocketOptions)[Name];
+    const { id, type } = readableOption(name);
+    if (type === 'string') {
+      const text = this.native.textOption(id);
+      if (typeof text === 'string') return text as Value;
+      throw this.#notReadable(name, -text);
     }
-    return (option.boolean ? value !== 0 : value) as (SocketOptions & ReadOnlySocketOptions)[Name];
+    const [error, value] = this.native.option(id);
+    if (error < 0) throw this.#notReadable(name, -error);
+    return (type === 'boolean' ? value !== 0 : value) as Value;
+  }
+
+  #notReadable(name: string, errno: number): NetworkError {
+    return this.fail('getsockopt', errno, { detail: `${name} of a ${this.type} socket` });
   }
 
   /** Address and port of this end; null while it is not bound, or closed. */
@@ -290,6 +305,14 @@ export abstract class Socket {
       throw invalidValue(`${name}.host`, `${host}%${zone}`, 'names no interface of the stack');
     }
     return [host, port, scope];
+  }
+
+  /** record() of a socket that has it. */
+  protected startRecording(target: string | number, options: SocketRecordOptions): Recording {
+    const { recordings } = this.owner;
+    if (recordings !== undefined) return recordings.startSocket(this.native, target, options);
+    const detail = "only a Stack's sockets can be recorded";
+    throw new NetworkError('record', EOPNOTSUPP, { detail });
   }
 
   /** Throws if `result` is a negative errno. */

@@ -4,7 +4,9 @@
 
 import { constants } from 'node:os';
 import { checkInteger } from './check.js';
+import type { Recording, SocketRecordOptions } from './recording.js';
 import { Socket } from './socket.js';
+import { type TcpInfo, toTcpInfo } from './tcp-info.js';
 
 const { EAGAIN, ECONNABORTED } = constants.errno;
 
@@ -21,6 +23,28 @@ export class TcpSocket extends Socket {
   listen(backlog = 511): this {
     this.check('listen', this.native.listen(checkInteger(backlog, 'backlog', 0, 0x7fffffff)));
     return this;
+  }
+
+  /**
+   * How the connection does: round-trip time, windows, losses and what has been sent. A snapshot, made for the call.
+   * @throws {NetworkError} EOPNOTSUPP for a plug-in that has no TCP_INFO
+   */
+  info(): TcpInfo {
+    const info = this.native.info();
+    if (typeof info !== 'number') return toTcpInfo(info);
+    throw this.fail('getsockopt', -info, { detail: 'TCP_INFO' });
+  }
+
+  /**
+   * Records the packets of this socket, as pcapng: of its connection, from the SYN on if it is called before
+   * connect(), or, of a listener, all of its port.
+   * Both directions, with the ICMP errors about them; what a stack sends to itself passes no link and is not in it.
+   * Ends by itself, written, when the connection is gone (after TIME-WAIT), or the listener closed; and with stop(), and the stack's close().
+   * @param target a path; or an open descriptor of a file, pipe or socket, which stays the caller's
+   * @throws {NetworkError} as stack.record(); EBADF for a closed socket; EOPNOTSUPP for one that is not a Stack's
+   */
+  record(target: string | number, options: SocketRecordOptions = {}): Recording {
+    return this.startRecording(target, options);
   }
 
   /**

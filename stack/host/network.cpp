@@ -34,14 +34,16 @@ std::shared_ptr<Pump> default_pump() {
 }
 
 std::shared_ptr<Network> Network::open(std::shared_ptr<Pump> pump, std::size_t memory_limit,
-                                       std::string name) {
-  return std::make_shared<NetworkImplementation>(std::move(pump), memory_limit, std::move(name));
+                                       std::string name, tcp::Algorithm congestion) {
+  return std::make_shared<NetworkImplementation>(std::move(pump), memory_limit, std::move(name),
+                                                 congestion);
 }
 
 NetworkImplementation::NetworkImplementation(std::shared_ptr<Pump> pump, std::size_t memory_limit,
-                                             std::string name)
+                                             std::string name, tcp::Algorithm congestion)
     : pump_(std::move(pump)), memory_limit_(memory_limit), name_(std::move(name)) {
-  const StackConfig config{.secret = random_secret(), .memory_limit = memory_limit};
+  const StackConfig config{
+      .secret = random_secret(), .memory_limit = memory_limit, .congestion = congestion};
   Pump::Hold hold(*pump_);
   stack_ = std::make_unique<Stack>(config, pump_->pool(), static_cast<FrameSink&>(*this));
   pump_->inspector().add(*this);
@@ -49,6 +51,13 @@ NetworkImplementation::NetworkImplementation(std::shared_ptr<Pump> pump, std::si
 }
 
 NetworkImplementation::~NetworkImplementation() { close(); }
+
+// Before its first use: its type is deduced.
+auto NetworkImplementation::each_port() {
+  return [this](auto visit) {
+    for (const std::unique_ptr<Attached>& attached : links_) visit(attached->id, attached->port);
+  };
+}
 
 // --- run by the pump ---
 
@@ -67,7 +76,10 @@ bool NetworkImplementation::run(Nanos now, int& budget) {
     for (const std::unique_ptr<Attached>& attached : links_) {
       deadline_ = std::min(deadline_, attached->port.next_deadline());
     }
-    if (stack_deadline > now) return all_taken;
+    if (stack_deadline > now) {
+      recordings_.end_of_gone(stack_->sockets(), each_port());
+      return all_taken;
+    }
     if (budget <= 0) return false;
     budget--;
     stack_->advance(now);
@@ -217,16 +229,26 @@ Failure NetworkImplementation::check_links(const RecordingSpec& spec) {
   return {};
 }
 
-auto NetworkImplementation::each_port() {
-  return [this](auto visit) {
-    for (const std::unique_ptr<Attached>& attached : links_) visit(attached->id, attached->port);
-  };
-}
-
 std::shared_ptr<Recording> NetworkImplementation::record(const RecordingSpec& spec,
                                                          Failure& failure) {
   return recordings_.start(
       *pump_, spec, failure, [&] { return check_links(spec); }, each_port());
+}
+
+std::shared_ptr<Recording> NetworkImplementation::record_socket(socket::Socket* const& place,
+                                                                const RecordingSpec& spec,
+                                                                Failure& failure) {
+  const auto filter = std::make_shared<SocketFilter>(pump_->pool());
+  const auto check = [&]() -> Failure {
+    if (place == nullptr) {
+      filter->forget();  // closed since the first look
+      return {Errno::bad_descriptor, "record", "the socket is closed"};
+    }
+    if (place->type() == socket::Type::ping) return {Errno::not_supported, "record", ""};
+    filter->attach(*place);
+    return {};
+  };
+  return recordings_.start(*pump_, spec, failure, check, each_port(), filter);
 }
 
 void NetworkImplementation::stop_recording(const std::shared_ptr<Recording>& recording) {
@@ -234,20 +256,6 @@ void NetworkImplementation::stop_recording(const std::shared_ptr<Recording>& rec
 }
 
 // --- straight to the stack ---
-
-template <class Operation>
-Errno NetworkImplementation::change(Operation operation) {
-  Pump::Hold hold(*pump_);
-  if (stack_ == nullptr) return Errno::bad_descriptor;
-  touch();
-  return operation(*stack_, hold.now());
-}
-
-template <class Value, class Operation>
-Value NetworkImplementation::read(Operation operation) {
-  Pump::Hold hold(*pump_);
-  return stack_ == nullptr ? Value{} : operation(*stack_);
-}
 
 Errno NetworkImplementation::add_address(InterfaceId id, const Cidr& address) {
   return change([&](Stack& stack, Nanos now) { return stack.add_address(id, address, now); });
@@ -263,6 +271,14 @@ Errno NetworkImplementation::add_route(const RouteConfig& route) {
 
 Errno NetworkImplementation::remove_route(const RouteConfig& route) {
   return change([&](Stack& stack, Nanos) { return stack.remove_route(route); });
+}
+
+Errno NetworkImplementation::advertise(InterfaceId id, const RouterAdvertisementConfig& config) {
+  return change([&](Stack& stack, Nanos now) { return stack.advertise(id, config, now); });
+}
+
+Errno NetworkImplementation::end_advertising(InterfaceId id) {
+  return change([&](Stack& stack, Nanos now) { return stack.end_advertising(id, now); });
 }
 
 std::vector<InterfaceInfo> NetworkImplementation::interfaces() {
@@ -326,11 +342,23 @@ void NetworkImplementation::strike(SocketHandleImplementation& handle) {
 }
 
 void NetworkImplementation::close() {
+  {
+    Pump::Hold hold(*pump_);
+    while (!users_.empty()) {
+      NetworkUser* user = users_.back();
+      users_.pop_back();
+      user->on_network_close(hold.now());
+    }
+  }
   for (bool done = false; !done;) {
     Pump::Hold hold(*pump_);
     if (stack_ == nullptr) return;
     for (int i = 0; i < kSocketsPerHold && handles_ != nullptr; i++) {
       handles_->reset(hold.now());
+    }
+    // With the last resets, so that the hold's end carries it away before the links go.
+    if (handles_ == nullptr) {
+      for (const auto& attached : links_) stack_->end_advertising(attached->id, hold.now());
     }
     touch();
     done = handles_ == nullptr;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/failure.hpp"
@@ -23,6 +24,7 @@ namespace vpollnet::host {
 
 class Pump;
 class Network;
+class ReadyQueue;
 
 /// One link of a network, by URL: "cable:NAME" (every network of the process that names the same
 /// cable is on it, as on a hub), "tap://NAME", "tun://NAME".
@@ -59,10 +61,21 @@ class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
                                       std::uint32_t flags) = 0;
   virtual Result<socket::Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags) = 0;
   virtual Errno shutdown(socket::Shutdown how) = 0;
+  virtual Errno set_membership(const IpAddress& group, InterfaceId interface, bool member) = 0;
+  virtual Errno set_source_membership(const IpAddress& group, const IpAddress& source,
+                                      InterfaceId interface, bool member) = 0;
   virtual Errno set_option(socket::Option option, std::int64_t value) = 0;
   virtual Result<std::int64_t> option(socket::Option option) = 0;
+  virtual Errno set_text_option(socket::Option option, std::string_view value) = 0;
+  virtual Result<std::string> text_option(socket::Option option) = 0;
   virtual Result<Endpoint> local() = 0;
   virtual Result<Endpoint> peer() = 0;
+  /// How a connection does. EOPNOTSUPP unless tcp.
+  virtual Errno info(socket::TcpInfo& out) = 0;
+  /// Records the packets of this socket alone, as Network::record(): to stop_recording(), or until
+  /// socket and connection are gone. EOPNOTSUPP for a socket that is not the core's.
+  virtual std::shared_ptr<Recording> record(const RecordingSpec& spec, Failure& failure) = 0;
+  virtual void stop_recording(const std::shared_ptr<Recording>& recording) = 0;
   /// "CLOSED" once the handle is closed.
   virtual std::string state() = 0;
   /// Closes the socket and its descriptor. Idempotent.
@@ -75,6 +88,18 @@ class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
   /// not the core's, the socket's own. EMFILE, ENFILE, EBADF; EOPNOTSUPP, EACCES and EINVAL where
   /// the environment asks for a back end that is not to be had.
   virtual Result<int> fd() = 0;
+
+  /// Has `queue` hear of the socket, as `id`, when it has one of the events that want() names.
+  /// Once, and before want(). EOPNOTSUPP if the socket is not the core's.
+  virtual Errno serve(std::shared_ptr<ReadyQueue>, std::uint64_t) { return Errno::not_supported; }
+  /// The Ready bits that the queue is to hear of; 0: none, not even errors. On the queue's thread.
+  virtual void want(std::uint32_t) {}
+  /// The queue has given the socket out: what there is of what was wanted; POLLNVAL once closed.
+  /// rearm() queues it anew if there still is something.
+  virtual std::uint32_t take_ready() { return 0; }
+  virtual void rearm() {}
+  /// Ends serve() for good.
+  virtual void unserve() {}
 };
 
 /// Why the last fd() of this thread failed, in words; "" if that is not known.
@@ -85,8 +110,9 @@ class Network {
  public:
   /// An empty network (loopback only) in `pump`; random secret from the host. `name` is for people
   /// who look at it (host/inspector.hpp).
-  static std::shared_ptr<Network>
-  open(std::shared_ptr<Pump> pump, std::size_t memory_limit = 256u << 20, std::string name = {});
+  static std::shared_ptr<Network> open(std::shared_ptr<Pump> pump,
+                                       std::size_t memory_limit = 256u << 20, std::string name = {},
+                                       tcp::Algorithm congestion = tcp::Algorithm::cubic);
   virtual ~Network() = default;
 
   /// Opens the device, adds the interface, its addresses and routes. On failure nothing is left.
@@ -96,6 +122,18 @@ class Network {
   virtual Errno remove_address(InterfaceId id, const IpAddress& address) = 0;
   virtual Errno add_route(const RouteConfig& route) = 0;
   virtual Errno remove_route(const RouteConfig& route) = 0;
+  virtual Errno advertise(InterfaceId id, const RouterAdvertisementConfig& config) = 0;
+  virtual Errno end_advertising(InterfaceId id) = 0;
+
+  // Routing, filter and translation: as the calls of Stack. Times are from now on, or before now.
+  virtual Errno set_forwarding(const ForwardingConfig& config) = 0;
+  virtual ForwardingConfig forwarding() = 0;
+  virtual Errno set_filter(std::optional<filter::RuleSet> rules) = 0;
+  virtual FilterInfo filter_info() = 0;
+  virtual std::vector<filter::LogEntry> take_filter_log() = 0;
+  virtual Errno set_nat(filter::NatRules rules) = 0;
+  virtual std::vector<ConnectionInfo> connections() = 0;
+  virtual Errno set_connection_limits(const filter::ConnectionLimits& limits) = 0;
 
   virtual Result<std::shared_ptr<SocketHandle>> socket(socket::Type type) = 0;
 

@@ -17,13 +17,24 @@ namespace vpollnet::host {
 
 class SocketHandleImplementation;
 
+/// What stands on a network and has to go before it: a gateway.
+class NetworkUser {
+ public:
+  /// With the pump's lock held. The network is open still; afterwards it is not known any more.
+  virtual void on_network_close(Nanos now) = 0;
+
+ protected:
+  ~NetworkUser() = default;
+};
+
 class NetworkImplementation final : public Network,
                                     public std::enable_shared_from_this<NetworkImplementation>,
                                     private PumpMember,
                                     private FrameSink,
                                     private Inspected {
  public:
-  NetworkImplementation(std::shared_ptr<Pump> pump, std::size_t memory_limit, std::string name);
+  NetworkImplementation(std::shared_ptr<Pump> pump, std::size_t memory_limit, std::string name,
+                        tcp::Algorithm congestion);
   ~NetworkImplementation() override;
 
   Failure add_link(const LinkSpec& spec, InterfaceId& id) override;
@@ -32,6 +43,16 @@ class NetworkImplementation final : public Network,
   Errno remove_address(InterfaceId id, const IpAddress& address) override;
   Errno add_route(const RouteConfig& route) override;
   Errno remove_route(const RouteConfig& route) override;
+  Errno advertise(InterfaceId id, const RouterAdvertisementConfig& config) override;
+  Errno end_advertising(InterfaceId id) override;
+  Errno set_forwarding(const ForwardingConfig& config) override;
+  ForwardingConfig forwarding() override;
+  Errno set_filter(std::optional<filter::RuleSet> rules) override;
+  FilterInfo filter_info() override;
+  std::vector<filter::LogEntry> take_filter_log() override;
+  Errno set_nat(filter::NatRules rules) override;
+  std::vector<ConnectionInfo> connections() override;
+  Errno set_connection_limits(const filter::ConnectionLimits& limits) override;
   Result<std::shared_ptr<SocketHandle>> socket(socket::Type type) override;
   std::vector<InterfaceInfo> interfaces() override;
   std::vector<AddressInfo> addresses() override;
@@ -52,6 +73,18 @@ class NetworkImplementation final : public Network,
   void touch() { pump_->touch(*this); }
   void enlist(SocketHandleImplementation& handle);
   void strike(SocketHandleImplementation& handle);
+  /// `socket` is about to be closed.
+  void on_socket_close(const socket::Socket& socket) { recordings_.on_socket_close(socket); }
+
+  /// For the handles, without the lock. `place` is the handle's socket, null once it is closed.
+  std::shared_ptr<Recording> record_socket(socket::Socket* const& place, const RecordingSpec& spec,
+                                           Failure& failure);
+
+  // For a NetworkUser, with the pump's lock held.
+  /// Null once closed.
+  Stack* stack() { return stack_.get(); }
+  void add_user(NetworkUser& user) { users_.push_back(&user); }
+  void remove_user(NetworkUser& user) { std::erase(users_, &user); }
 
  private:
   /// A link with the interface that it serves.
@@ -100,9 +133,24 @@ class NetworkImplementation final : public Network,
   LinkPort* being_attached_ =
       nullptr;  ///< gets what add_interface() sends before its number is known
   SocketHandleImplementation* handles_ = nullptr;  ///< a list
+  std::vector<NetworkUser*> users_;
   Recordings recordings_;
   std::vector<LinkChange> link_changes_;
   std::uint64_t dropped_by_former_links_ = 0;
 };
+
+template <class Operation>
+Errno NetworkImplementation::change(Operation operation) {
+  Pump::Hold hold(*pump_);
+  if (stack_ == nullptr) return Errno::bad_descriptor;
+  touch();
+  return operation(*stack_, hold.now());
+}
+
+template <class Value, class Operation>
+Value NetworkImplementation::read(Operation operation) {
+  Pump::Hold hold(*pump_);
+  return stack_ == nullptr ? Value{} : operation(*stack_);
+}
 
 }  // namespace vpollnet::host

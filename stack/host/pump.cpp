@@ -103,14 +103,18 @@ void Pump::forget(HoldEnd& item) {
 }
 
 Result<Pump::SourceId> Pump::watch(PumpSource& source, int fd, std::uint32_t events) {
-  std::size_t place = 0;
-  while (place < sources_.size() && sources_[place].source != nullptr) place++;
-  if (place == sources_.size()) sources_.emplace_back();
+  std::size_t place = sources_.size();
+  if (free_sources_.empty()) {
+    sources_.emplace_back();
+    free_sources_.push_back(static_cast<std::uint32_t>(place));
+  }
+  place = free_sources_.back();
   const SourceId id = static_cast<SourceId>(sources_[place].generation) << 32 | place;
   epoll_event event{};
   event.events = events;
   event.data.u64 = id;
   if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) return Errno(errno);
+  free_sources_.pop_back();
   sources_[place].source = &source;
   return id;
 }
@@ -126,6 +130,7 @@ void Pump::unwatch(SourceId id, int fd) {
   SourceSlot& slot = sources_[static_cast<std::uint32_t>(id)];
   slot.source = nullptr;
   slot.generation++;
+  free_sources_.push_back(static_cast<std::uint32_t>(id));
   epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
 }
 

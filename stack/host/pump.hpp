@@ -158,7 +158,8 @@ class Pump {
   std::vector<HoldEnd*> hold_ends_;
   std::vector<std::shared_ptr<Wakeable>> wakes_;
   std::vector<SourceSlot> sources_;
-  Nanos now_ = 0;         ///< of the present hold
+  std::vector<std::uint32_t> free_sources_;  ///< places in sources_ that nobody has
+  Nanos now_ = 0;                            ///< of the present hold
   Nanos armed_ = kNever;  ///< what the timer descriptor is set to, or was until it fired
   int epoll_fd_ = -1;
   int timer_fd_ = -1;

@@ -74,6 +74,21 @@ Errno SocketHandleImplementation::shutdown(socket::Shutdown how) {
   return with_socket([&](socket::Socket& socket, Nanos now) { return socket.shutdown(how, now); });
 }
 
+Errno SocketHandleImplementation::set_membership(const IpAddress& group, InterfaceId interface,
+                                                 bool member) {
+  return with_socket([&](socket::Socket& socket, Nanos now) {
+    return socket.set_membership(group, interface, member, now);
+  });
+}
+
+Errno SocketHandleImplementation::set_source_membership(const IpAddress& group,
+                                                        const IpAddress& source,
+                                                        InterfaceId interface, bool member) {
+  return with_socket([&](socket::Socket& socket, Nanos now) {
+    return socket.set_source_membership(group, source, interface, member, now);
+  });
+}
+
 Errno SocketHandleImplementation::set_option(socket::Option option, std::int64_t value) {
   return with_socket(
       [&](socket::Socket& socket, Nanos now) { return socket.set_option(option, value, now); });
@@ -83,12 +98,35 @@ Result<std::int64_t> SocketHandleImplementation::option(socket::Option option) {
   return look_at_socket([&](socket::Socket& socket) { return socket.option(option); });
 }
 
+Errno SocketHandleImplementation::set_text_option(socket::Option option, std::string_view value) {
+  return with_socket([&](socket::Socket& socket, Nanos now) {
+    return socket.set_text_option(option, value, now);
+  });
+}
+
+Result<std::string> SocketHandleImplementation::text_option(socket::Option option) {
+  return look_at_socket([&](socket::Socket& socket) { return socket.text_option(option); });
+}
+
 Result<Endpoint> SocketHandleImplementation::local() {
   return look_at_socket([](socket::Socket& socket) -> Result<Endpoint> { return socket.local(); });
 }
 
 Result<Endpoint> SocketHandleImplementation::peer() {
   return look_at_socket([](socket::Socket& socket) { return socket.peer(); });
+}
+
+Errno SocketHandleImplementation::info(socket::TcpInfo& out) {
+  return look_at_socket([&](socket::Socket& socket) { return socket.info(out); });
+}
+
+std::shared_ptr<Recording> SocketHandleImplementation::record(const RecordingSpec& spec,
+                                                              Failure& failure) {
+  return network_->record_socket(socket_, spec, failure);
+}
+
+void SocketHandleImplementation::stop_recording(const std::shared_ptr<Recording>& recording) {
+  network_->stop_recording(recording);
 }
 
 std::string SocketHandleImplementation::state() {
@@ -116,11 +154,13 @@ void SocketHandleImplementation::reset(Nanos now) {
 void SocketHandleImplementation::close_locked(Nanos now) {
   socket::Socket* socket = std::exchange(socket_, nullptr);
   socket->set_sink(nullptr);
+  network_->on_socket_close(*socket);
   socket->close(now);
   network_->touch();
   network_->strike(*this);
   network_->pump().forget(*this);
   readiness_->close();
+  if (ready_.offer(ReadyEntry::kClosed)) network_->pump().wake_after_hold(ready_.queue());
 }
 
 void SocketHandleImplementation::on_readiness(socket::Socket&, std::uint32_t) {
@@ -129,7 +169,31 @@ void SocketHandleImplementation::on_readiness(socket::Socket&, std::uint32_t) {
 }
 
 void SocketHandleImplementation::on_hold_end() {
-  if (readiness_->set(socket_->readiness())) network_->pump().wake_after_hold(readiness_);
+  const std::uint32_t mask = socket_->readiness();
+  if (readiness_->set(mask)) network_->pump().wake_after_hold(readiness_);
+  if (ready_.offer(mask)) network_->pump().wake_after_hold(ready_.queue());
+}
+
+Errno SocketHandleImplementation::serve(std::shared_ptr<ReadyQueue> queue, std::uint64_t id) {
+  Pump::Hold hold(network_->pump());
+  if (socket_ == nullptr) return Errno::bad_descriptor;
+  if (ready_.queue() != nullptr) return Errno::already;
+  ready_.attach(std::move(queue), id);
+  return Errno::ok;
+}
+
+void SocketHandleImplementation::want(std::uint32_t events) {
+  ready_.want(events);
+  rearm();
+}
+
+std::uint32_t SocketHandleImplementation::take_ready() {
+  ready_.taken();
+  return ready_.of_interest(readiness_->mask());
+}
+
+void SocketHandleImplementation::rearm() {
+  if (ready_.offer(readiness_->mask())) ready_.queue()->wake();
 }
 
 }  // namespace vpollnet::host

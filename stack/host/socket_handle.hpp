@@ -9,6 +9,7 @@
 #include "host/network_implementation.hpp"
 #include "host/pump.hpp"
 #include "host/readiness.hpp"
+#include "host/ready_queue.hpp"
 
 namespace vpollnet::host {
 
@@ -32,15 +33,28 @@ class SocketHandleImplementation final : public SocketHandle,
                               std::uint32_t flags) override;
   Result<socket::Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags) override;
   Errno shutdown(socket::Shutdown how) override;
+  Errno set_membership(const IpAddress& group, InterfaceId interface, bool member) override;
+  Errno set_source_membership(const IpAddress& group, const IpAddress& source,
+                              InterfaceId interface, bool member) override;
   Errno set_option(socket::Option option, std::int64_t value) override;
   Result<std::int64_t> option(socket::Option option) override;
+  Errno set_text_option(socket::Option option, std::string_view value) override;
+  Result<std::string> text_option(socket::Option option) override;
   Result<Endpoint> local() override;
   Result<Endpoint> peer() override;
+  Errno info(socket::TcpInfo& out) override;
+  std::shared_ptr<Recording> record(const RecordingSpec& spec, Failure& failure) override;
+  void stop_recording(const std::shared_ptr<Recording>& recording) override;
   std::string state() override;
   void close() override;
   bool closed() const override { return (readiness_->mask() & Readiness::kInvalid) != 0; }
   std::uint32_t readiness() const override { return readiness_->mask(); }
   Result<int> fd() override;
+  Errno serve(std::shared_ptr<ReadyQueue> queue, std::uint64_t id) override;
+  void want(std::uint32_t events) override;
+  std::uint32_t take_ready() override;
+  void rearm() override;
+  void unserve() override { ready_.detach(); }
 
   /// With the pump's lock held: close, with a reset to the peer.
   void reset(Nanos now);
@@ -61,6 +75,7 @@ class SocketHandleImplementation final : public SocketHandle,
 
   const std::shared_ptr<NetworkImplementation> network_;
   const std::shared_ptr<Readiness> readiness_;
+  ReadyEntry ready_;
   // Guarded by the pump's lock.
   socket::Socket* socket_;                          ///< null once closed
   SocketHandleImplementation* previous_ = nullptr;  ///< in the network's list

@@ -38,8 +38,6 @@ std::vector<Packet> fragment_ipv4(Packet&& packet, std::size_t mtu, BlockPool& p
   if (packet.size() <= mtu) return only(std::move(packet));
   if (parsed->header.dont_fragment || mtu < *length + 8) return {};
 
-  // Every option that this stack writes has the copied flag (RFC 791 3.1), so each fragment gets
-  // the whole header.
   std::array<std::uint8_t, wire::kIpv4HeaderMax> header;
   packet.copy_out(0, std::span(header).first(*length));
   const std::size_t step = (mtu - *length) / 8 * 8;
@@ -58,6 +56,7 @@ std::vector<Packet> fragment_ipv4(Packet&& packet, std::size_t mtu, BlockPool& p
                                              (parsed->header.fragment_offset + at) / 8));
     wire::finish_ipv4(out);
     fragments.push_back(std::move(fragment));
+    if (at == 0) wire::blank_uncopied_options(std::span(header).first(*length));
   }
   return fragments;
 }

@@ -43,7 +43,7 @@ bool same_bytes(const std::vector<Slice>& pieces, const Packet& packet, std::siz
 }
 
 FragmentResult kept() { return {}; }
-FragmentResult dropped(Drop reason) { return {std::nullopt, reason}; }
+FragmentResult dropped(Drop reason) { return {std::nullopt, reason, 0}; }
 
 }  // namespace
 
@@ -148,6 +148,7 @@ FragmentResult Fragments::add(const Fragment& fragment, Packet&& packet, Nanos n
     datagram.fragment_at = fragment.fragment_at;
     datagram.fragment_field = fragment.fragment_field;
   }
+  datagram.largest = std::max(datagram.largest, packet.size());
   packet.trim_front(fragment.header_length);
   datagram.pieces.insert(next, Piece{begin, end, packet.take_compact(pool_)});
   datagram.have += end - begin;
@@ -191,8 +192,9 @@ FragmentResult Fragments::finish(Order::iterator datagram) {
   for (Piece& piece : datagram->pieces) {
     for (Slice& slice : piece.bytes) whole.append(std::move(slice));
   }
+  const std::size_t largest = datagram->largest;
   erase(datagram);
-  return {std::move(whole), std::nullopt};
+  return {std::move(whole), std::nullopt, largest};
 }
 
 Fragments::Datagram* Fragments::find_or_begin(const Key& key, Nanos now) {

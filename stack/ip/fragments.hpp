@@ -35,6 +35,8 @@ struct FragmentResult {
   std::optional<Packet> complete;
   /// Set if the fragment, and maybe its datagram, was thrown away.
   std::optional<Drop> dropped;
+  /// Of `complete`: bytes of the largest packet that it came in.
+  std::size_t largest = 0;
 };
 
 /// A datagram that was not whole in time.
@@ -99,6 +101,7 @@ class Fragments {
     std::size_t fragment_at = 0;     ///< IPv6: where its fragment header is in `header`
     std::size_t fragment_field = 0;  ///< IPv6: where the byte is that names it
     std::size_t charged = 0;
+    std::size_t largest = 0;
     std::uint8_t ecn_seen = 0;  ///< a bit for each codepoint among the fragments
     bool poisoned = false;      ///< given up; kept, so that late fragments do not begin anew
   };

@@ -127,11 +127,11 @@ void ErrorLimiter::Bucket::take(std::int64_t per_second, Nanos now) {
   full_at = std::max(full_at, now) + kSecond / per_second;
 }
 
-bool ErrorLimiter::allow(const IpAddress& destination, Nanos now) {
+bool ErrorLimiter::allow(const IpAddress& destination, Nanos now, bool essential) {
   Bucket& slot = slots_[siphash(key_, destination.bytes()) % kSlots];
-  if (slot.level(kPerDestinationPerSecond, kDestinationBurst, now) <= 0) return false;
+  if (!essential && slot.level(kPerDestinationPerSecond, kDestinationBurst, now) <= 0) return false;
   if (all_.level(kPerSecond, kBurst, now) <= random_.below(kJitter)) return false;
-  slot.take(kPerDestinationPerSecond, now);
+  if (!essential) slot.take(kPerDestinationPerSecond, now);
   all_.take(kPerSecond, now);
   return true;
 }

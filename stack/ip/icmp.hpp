@@ -64,8 +64,9 @@ class ErrorLimiter {
 
   /// `random` must outlive it.
   explicit ErrorLimiter(KeyedRandom& random) : random_(random), key_(random.derive()) {}
-  /// Takes a token, if there is one.
-  bool allow(const IpAddress& destination, Nanos now);
+  /// Takes a token, if there is one. `essential`: path MTU discovery depends on it, for each flow
+  /// of the destination, so its own bucket is not asked.
+  bool allow(const IpAddress& destination, Nanos now, bool essential = false);
 
  private:
   /// A token bucket kept as the time at which it would be full.

@@ -120,6 +120,11 @@ void finish_checksum(Packet& packet, BlockPool& pool) {
   wire::store16(&packet.writable(field + 2, pool)[field], value);
 }
 
+std::size_t segment_size(Packet& packet, BlockPool& pool) {
+  const auto layout = packet.gso_size == 0 ? std::nullopt : read_layout(packet, 0, pool);
+  return layout ? std::min(packet.size(), layout->payload + packet.gso_size) : packet.size();
+}
+
 void segment(Packet&& whole, std::size_t link_header, bool finish, BlockPool& pool,
              const std::function<void(Packet&&)>& emit) {
   Packet packet(std::move(whole));  // so that nothing is held in it when this returns

@@ -13,6 +13,10 @@ namespace vpollnet::link {
 /// is known of it that its bytes do not say. Does nothing in any other state.
 void finish_checksum(Packet& packet, BlockPool& pool);
 
+/// Bytes of the largest packet that segment() makes of `packet`, which begins with its IP header:
+/// its own size without gso_size.
+std::size_t segment_size(Packet& packet, BlockPool& pool);
+
 /// Cuts a TCP or UDP packet with gso_size into packets of at most that much payload and hands each
 /// to `emit`, in order; the bodies are shared. A packet without gso_size, or that has no more
 /// payload than that, is handed on whole, with gso_size 0.

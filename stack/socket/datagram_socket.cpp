@@ -101,6 +101,15 @@ bool DatagramSocket::deliver(const Endpoint& from, Packet&& payload) {
   return true;
 }
 
+void DatagramSocket::stand_between(const Endpoint& local, const Endpoint& peer,
+                                   InterfaceId interface) {
+  local_ = local;
+  bound_ = source_ = local.address;
+  peer_ = peer;
+  bind_interface_ = interface;
+  stands_between_ = true;
+}
+
 Errno DatagramSocket::bind(const Endpoint& local, Nanos) {
   if (is_bound()) return Errno::invalid;
   const IpAddress& address = local.address;
@@ -182,7 +191,9 @@ Result<std::size_t> DatagramSocket::send_to(std::span<const std::uint8_t> data, 
 Result<Path> DatagramSocket::find_path(const Endpoint& to, const IpAddress& source) {
   const InterfaceId interface = bind_interface_ != kAnyInterface ? bind_interface_
                                 : to.scope != kAnyInterface      ? to.scope
-                                                                 : local_.scope;
+                                : local_.scope != kAnyInterface  ? local_.scope
+                                : to.address.is_multicast()      ? multicast_interface_
+                                                                 : kAnyInterface;
   const std::uint64_t generation = ip_.path_generation();
   if (cached_ && cached_->generation == generation && cached_->destination == to.address &&
       cached_->source == source && cached_->interface == interface) {
@@ -204,6 +215,7 @@ Errno DatagramSocket::transmit(std::span<const std::uint8_t> data, const Endpoin
   meta.hop_limit = to.address.is_multicast() ? multicast_hop_limit_ : hop_limit_;
   meta.traffic_class = traffic_class_;
   meta.dont_fragment = dont_fragment_;
+  meta.loops = multicast_loop_;
   return ip_.send_ip(meta, path,
                      type() == Type::udp ? build_udp(data, to, path) : build_echo(data, to, path),
                      now);
@@ -227,9 +239,14 @@ Packet DatagramSocket::build_echo(std::span<const std::uint8_t> data, const Endp
   const bool v4 = to.address.is_v4();
   const std::uint8_t echo =
       v4 ? std::uint8_t{wire::kIcmpv4EchoRequest} : std::uint8_t{wire::kIcmpv6EchoRequest};
+  std::uint16_t sequence = next_sequence_++;
+  if (echo_sequence_ && data.size() >= sizeof sequence) {
+    sequence = wire::load16(data.data());
+    data = data.subspan(sizeof sequence);
+  }
   Packet packet(ip_.pool().copy(data));
   const auto out = packet.prepend(wire::kIcmpHeader);
-  wire::emit_icmpv4(wire::IcmpHeader::echo(echo, local_.port, next_sequence_++), out);
+  wire::emit_icmpv4(wire::IcmpHeader::echo(echo, local_.port, sequence), out);
   // ICMPv6 has a pseudo header (RFC 4443 2.3), ICMP has none (RFC 792).
   wire::Checksum sum;
   if (!v4) {
@@ -268,7 +285,112 @@ Errno DatagramSocket::shutdown(Shutdown how, Nanos) {
   return Errno::ok;
 }
 
-void DatagramSocket::close(Nanos) { table_.erase(*this); }
+void DatagramSocket::close(Nanos now) {
+  for (const Membership& each : memberships_) leave(each, now);
+  table_.erase(*this);
+}
+
+bool DatagramSocket::Membership::names(const IpAddress& source) const {
+  return std::find(sources.begin(), sources.end(), source) != sources.end();
+}
+
+DatagramSocket::Hearing DatagramSocket::hears(const IpAddress& source, const IpAddress& destination,
+                                              InterfaceId from_interface) const {
+  if (!destination.is_multicast()) return Hearing::yes;
+  const auto found =
+      std::find_if(memberships_.begin(), memberships_.end(), [&](const Membership& each) {
+        return each.group == destination && each.interface == from_interface;
+      });
+  if (found != memberships_.end()) {
+    // RFC 3376 3.2, RFC 3810 4.2: what the interface lets in may be for others.
+    return found->sources.empty() || found->names(source) ? Hearing::yes : Hearing::other_source;
+  }
+  const bool everybodys = destination == IpAddress::all_nodes() ||
+                          destination == IpAddress::v4(224, 0, 0, 1);  // RFC 1112 4
+  return everybodys ? Hearing::yes : Hearing::no_member;
+}
+
+DatagramSocket::Memberships::iterator DatagramSocket::find_membership(const IpAddress& group,
+                                                                      InterfaceId interface) {
+  return std::find_if(memberships_.begin(), memberships_.end(), [&](const Membership& each) {
+    return each.group == group && (interface == kAnyInterface || each.interface == interface);
+  });
+}
+
+void DatagramSocket::leave(const Membership& membership, Nanos now) {
+  const auto& [group, interface, sources] = membership;
+  if (sources.empty()) ip_.leave_group(group, {}, interface, now);
+  for (const IpAddress& source : sources) ip_.leave_group(group, source, interface, now);
+}
+
+Errno DatagramSocket::set_membership(const IpAddress& group, InterfaceId interface, bool member,
+                                     Nanos now) {
+  if (type() != Type::udp) return Errno::not_supported;
+  if (!group.is_multicast()) return Errno::invalid;
+  if (!member) {
+    const auto found = find_membership(group, interface);
+    if (found == memberships_.end()) return Errno::address_not_available;
+    leave(*found, now);
+    memberships_.erase(found);
+    return Errno::ok;
+  }
+  const auto on =
+      ip_.group_interface(group, interface != kAnyInterface ? interface : bind_interface_);
+  if (!on) return on.error();
+  if (find_membership(group, *on) != memberships_.end()) return Errno::address_in_use;
+  if (memberships_.size() >= kMaxMemberships) return Errno::no_buffers;
+  const Errno error = ip_.join_group(group, {}, *on, now);
+  if (error == Errno::ok) memberships_.push_back({group, *on});
+  return error;
+}
+
+Errno DatagramSocket::set_source_membership(const IpAddress& group, const IpAddress& source,
+                                            InterfaceId interface, bool member, Nanos now) {
+  if (type() != Type::udp) return Errno::not_supported;
+  if (!group.is_multicast() || source.family() != group.family()) return Errno::invalid;
+  return member ? add_source(group, source, interface, now)
+                : drop_source(group, source, interface, now);
+}
+
+Errno DatagramSocket::add_source(const IpAddress& group, const IpAddress& source,
+                                 InterfaceId interface, Nanos now) {
+  const auto on =
+      ip_.group_interface(group, interface != kAnyInterface ? interface : bind_interface_);
+  if (!on) return on.error();
+  const auto found = find_membership(group, *on);
+  const bool added = found == memberships_.end();
+  if (added && memberships_.size() >= kMaxMemberships) return Errno::no_buffers;
+  if (!added && found->names(source)) return Errno::address_not_available;
+  if (!added && found->sources.size() >= (group.is_v4() ? kMaxSources4 : kMaxSources6))
+    return Errno::no_buffers;
+  const Errno error = ip_.join_group(group, source, *on, now);
+  if (error != Errno::ok) return error;
+  if (added) {
+    memberships_.push_back({group, *on, {source}});
+    return Errno::ok;
+  }
+  const bool had_any = found->sources.empty();
+  found->sources.push_back(source);
+  // Behind the join: routers hear of one change, and not that the group was left.
+  if (had_any) ip_.leave_group(group, {}, *on, now);
+  return Errno::ok;
+}
+
+Errno DatagramSocket::drop_source(const IpAddress& group, const IpAddress& source,
+                                  InterfaceId interface, Nanos now) {
+  if (find_membership(group, interface) == memberships_.end()) return Errno::invalid;
+  const auto found =
+      std::find_if(memberships_.begin(), memberships_.end(), [&](const Membership& each) {
+        const bool there = interface == kAnyInterface || each.interface == interface;
+        return there && each.group == group && each.names(source);
+      });
+  if (found == memberships_.end()) return Errno::address_not_available;
+  ip_.leave_group(group, source, found->interface, now);
+  std::erase(found->sources, source);
+  // RFC 3376 3.1: INCLUDE({}) is no membership.
+  if (found->sources.empty()) memberships_.erase(found);
+  return Errno::ok;
+}
 
 Result<Endpoint> DatagramSocket::peer() const {
   if (!is_connected()) return Errno::not_connected;
@@ -295,6 +417,8 @@ Errno DatagramSocket::set_option(Option option, std::int64_t value, Nanos) {
   switch (option) {
   case Option::reuse_address: return flag(reuse_address_);
   case Option::dont_fragment: return flag(dont_fragment_);
+  case Option::echo_sequence:
+    return type() == Type::ping ? flag(echo_sequence_) : Errno::no_protocol_option;
   case Option::broadcast: return type() == Type::udp ? flag(broadcast_) : Errno::no_protocol_option;
   case Option::ipv6_only: return is_bound() ? Errno::invalid : flag(ipv6_only_);
   case Option::hop_limit: return byte(hop_limit_, 1);
@@ -312,6 +436,11 @@ Errno DatagramSocket::set_option(Option option, std::int64_t value, Nanos) {
     if (!in(0, UINT32_MAX)) return Errno::invalid;
     bind_interface_ = static_cast<InterfaceId>(value);
     return Errno::ok;
+  case Option::multicast_loop: return flag(multicast_loop_);
+  case Option::multicast_interface:
+    if (!in(0, UINT32_MAX)) return Errno::invalid;
+    multicast_interface_ = static_cast<InterfaceId>(value);
+    return Errno::ok;
   default: return Errno::no_protocol_option;
   }
 }
@@ -323,6 +452,9 @@ Result<std::int64_t> DatagramSocket::option(Option option) {
   switch (option) {
   case Option::reuse_address: return number(reuse_address_);
   case Option::dont_fragment: return number(dont_fragment_);
+  case Option::echo_sequence:
+    if (type() != Type::ping) return Errno::no_protocol_option;
+    return number(echo_sequence_);
   case Option::broadcast:
     if (type() != Type::udp) return Errno::no_protocol_option;
     return number(broadcast_);
@@ -336,6 +468,8 @@ Result<std::int64_t> DatagramSocket::option(Option option) {
   case Option::error: return number(static_cast<int>(take_error()));
   case Option::type: return number(static_cast<int>(type()));
   case Option::unread: return number(queue_.empty() ? 0 : queue_.front().size);
+  case Option::multicast_loop: return number(multicast_loop_);
+  case Option::multicast_interface: return number(multicast_interface_);
   default: return Errno::no_protocol_option;
   }
 }

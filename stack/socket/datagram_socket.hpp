@@ -6,6 +6,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "socket/ip_service.hpp"
 #include "socket/socket.hpp"
@@ -21,6 +22,10 @@ class DatagramSocket final : public Socket {
   static constexpr std::size_t kDefaultBuffer = 256 * 1024;
   static constexpr std::size_t kBufferMin = 2 * 1024;
   static constexpr std::size_t kBufferMax = 64u << 20;
+  static constexpr std::size_t kMaxMemberships = 64;
+  /// Of one membership, as Linux has it (igmp_max_msf, mld_max_msf).
+  static constexpr std::size_t kMaxSources4 = 10;
+  static constexpr std::size_t kMaxSources6 = 64;
 
   DatagramSocket(Type type, DatagramSockets& table, IpService& ip);
 
@@ -35,10 +40,15 @@ class DatagramSocket final : public Socket {
   Result<Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags, Nanos now) override;
   Errno shutdown(Shutdown how, Nanos now) override;
   void close(Nanos now) override;
+  Errno set_membership(const IpAddress& group, InterfaceId interface, bool member,
+                       Nanos now) override;
+  Errno set_source_membership(const IpAddress& group, const IpAddress& source,
+                              InterfaceId interface, bool member, Nanos now) override;
   Errno set_option(Option option, std::int64_t value, Nanos now) override;
   Result<std::int64_t> option(Option option) override;
   Endpoint local() const override { return local_; }
   Result<Endpoint> peer() const override;
+  Endpoint remote() const override { return peer_; }
   const char* state() const override { return "OPEN"; }
 
   bool is_bound() const { return local_.port != 0; }
@@ -56,11 +66,23 @@ class DatagramSocket final : public Socket {
   /// True if the socket is not connected, or to the sender of such a packet.
   bool accepts_from(const IpAddress& source, std::uint16_t port, InterfaceId from_interface) const;
 
+  /// Instead of bind() and connect(): both ends at once, of which `local` need not be ours. To be
+  /// entered into the table by the caller.
+  void stand_between(const Endpoint& local, const Endpoint& peer, InterfaceId interface);
+  bool stands_between() const { return stands_between_; }
+
+  enum class Hearing : std::uint8_t { yes, no_member, other_source };
+  /// Whether what is sent to a multicast group is for the socket: all-nodes and 224.0.0.1 are
+  /// everybody's. Yes for what is sent to no group.
+  Hearing hears(const IpAddress& source, const IpAddress& destination,
+                InterfaceId from_interface) const;
+
   /// Queues a payload. False, and the drop counted, if it cannot.
   bool deliver(const Endpoint& from, Packet&& payload);
   /// An error that the next call reports.
   void fail(Errno error);
   bool wants_size_errors() const { return dont_fragment_; }
+  bool shows_sequence() const { return echo_sequence_; }
 
   std::list<std::unique_ptr<DatagramSocket>>::iterator self;  ///< for its table
 
@@ -92,10 +114,14 @@ class DatagramSocket final : public Socket {
   bool broadcast_ = false;
   bool ipv6_only_ = false;
   bool dont_fragment_ = false;
+  bool echo_sequence_ = false;
   std::uint8_t hop_limit_ = 64;           // RFC 1122 3.2.1.7, as assigned by IANA
   std::uint8_t multicast_hop_limit_ = 1;  // RFC 1112 6.1
+  bool multicast_loop_ = true;            // RFC 1112 6.1: the default
+  InterfaceId multicast_interface_ = kAnyInterface;
   std::uint8_t traffic_class_ = 0;
   InterfaceId bind_interface_ = kAnyInterface;
+  bool stands_between_ = false;  ///< its address is somebody else's
   std::size_t send_buffer_ = kDefaultBuffer;
 
   struct CachedPath {
@@ -106,6 +132,23 @@ class DatagramSocket final : public Socket {
     Path path;
   };
   std::optional<CachedPath> cached_;
+
+  struct Membership {
+    IpAddress group;
+    InterfaceId interface = kAnyInterface;
+    std::vector<IpAddress> sources{};  ///< none: any (EXCLUDE({}), else INCLUDE: RFC 3376 3.1)
+
+    bool names(const IpAddress& source) const;
+  };
+  using Memberships = std::vector<Membership>;
+  Memberships::iterator find_membership(const IpAddress& group, InterfaceId interface);
+  Errno add_source(const IpAddress& group, const IpAddress& source, InterfaceId interface,
+                   Nanos now);
+  Errno drop_source(const IpAddress& group, const IpAddress& source, InterfaceId interface,
+                    Nanos now);
+  void leave(const Membership& membership, Nanos now);
+
+  Memberships memberships_;
 };
 
 }  // namespace vpollnet::socket

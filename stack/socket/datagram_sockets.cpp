@@ -54,6 +54,20 @@ Socket* DatagramSockets::open(Type type) {
   return &socket;
 }
 
+Result<Socket*> DatagramSockets::open_intercepted(const IpMeta& meta, Ports ports) {
+  const Endpoint peer = sender(meta, ports.source);
+  const Endpoint local{meta.destination, ports.destination,
+                       meta.destination.is_link_local() ? meta.interface : kAnyInterface};
+  if (find_connected(Type::udp, local.address, local.port,
+                     {peer.address, peer.port, meta.interface}) != nullptr) {
+    return Errno::address_in_use;
+  }
+  DatagramSocket& socket = static_cast<DatagramSocket&>(*open(Type::udp));
+  socket.stand_between(local, peer, meta.interface);
+  enter(socket);
+  return static_cast<Socket*>(&socket);
+}
+
 Result<std::uint16_t> DatagramSockets::claim(const DatagramSocket& socket, const Endpoint& local) {
   const auto is_free = [&](std::uint16_t port, bool shared) {
     const auto found = ports_.find(port_key(socket.type(), port));
@@ -103,7 +117,7 @@ void DatagramSockets::erase(DatagramSocket& socket) {
   sockets_.erase(socket.self);
 }
 
-Delivery DatagramSockets::on_udp(const IpMeta& meta, Packet&& datagram, Nanos) {
+Delivery DatagramSockets::on_udp(const IpMeta& meta, Packet&& datagram, Nanos now) {
   const auto bytes = datagram.contiguous(std::min(datagram.size(), wire::kUdpHeader), ip_.pool());
   const auto header = wire::parse_udp(bytes, datagram.size());
   const auto drop = [&](Drop reason) {
@@ -128,6 +142,10 @@ Delivery DatagramSockets::on_udp(const IpMeta& meta, Packet&& datagram, Nanos) {
     delivery = deliver_to_group(Type::udp, meta, header->destination_port, from, datagram);
   } else if (DatagramSocket* socket = find(Type::udp, meta, header->destination_port, from)) {
     delivery = socket->deliver(from, std::move(datagram)) ? Delivery::delivered : Delivery::dropped;
+  } else if (meta.interceptor != nullptr) {
+    meta.interceptor->on_datagram(meta, {header->source_port, header->destination_port},
+                                  std::move(datagram), now);
+    delivery = Delivery::delivered;
   }
   if (delivery == Delivery::no_socket) ip_.counters().drop(Drop::udp_no_socket);
   return delivery;
@@ -147,6 +165,9 @@ void DatagramSockets::on_echo_reply(const IpMeta& meta, Packet&& message, Nanos)
   if (socket == nullptr) {
     ip_.counters().drop(Drop::ping_no_socket);
     return;
+  }
+  if (socket->shows_sequence()) {
+    wire::store16(message.prepend(sizeof(std::uint16_t)).data(), header->sequence());
   }
   socket->deliver(sender(meta, identifier), std::move(message));
 }
@@ -178,6 +199,12 @@ void DatagramSockets::on_icmp_error(const IcmpError& error, Nanos) {
 void DatagramSockets::on_address_removed(const IpAddress& address, Nanos) {
   for (const auto& socket : sockets_) {
     if (socket->is_bound() && socket->local().address == address) socket->fail(Errno::network_down);
+  }
+}
+
+void DatagramSockets::on_interception_end(InterfaceId over) {
+  for (const auto& socket : sockets_) {
+    if (socket->stands_between() && socket->interface() == over) socket->fail(Errno::network_down);
   }
 }
 
@@ -244,7 +271,7 @@ DatagramSocket* DatagramSockets::find(Type type, const IpMeta& meta, std::uint16
                                       const Endpoint& from) {
   DatagramSocket* best =
       find_connected(type, meta.destination, port, {from.address, from.port, meta.interface});
-  if (best != nullptr) return best;
+  if (best != nullptr || meta.foreign) return best;
   const auto found = ports_.find(port_key(type, port));
   if (found == ports_.end()) return nullptr;
   unsigned best_match = 0;
@@ -262,17 +289,25 @@ Delivery DatagramSockets::deliver_to_group(Type type, const IpMeta& meta, std::u
   const auto found = ports_.find(port_key(type, port));
   if (found == ports_.end()) return Delivery::no_socket;
   Delivery delivery = Delivery::no_socket;
+  bool filtered = false;
   const auto offer = [&](DatagramSocket* socket) {
     if (socket->match(meta.destination, meta.interface) == 0 ||
         !socket->accepts_from(from.address, from.port, meta.interface)) {
       return;
     }
+    const auto hears = socket->hears(from.address, meta.destination, meta.interface);
+    filtered |= hears == DatagramSocket::Hearing::other_source;
+    if (hears != DatagramSocket::Hearing::yes) return;
     const bool taken = socket->deliver(from, payload.clone());
     if (taken || delivery == Delivery::no_socket)
       delivery = taken ? Delivery::delivered : Delivery::dropped;
   };
   for (DatagramSocket* socket : found->second.connected) offer(socket);
   for (DatagramSocket* socket : found->second.unconnected) offer(socket);
+  if (filtered && delivery == Delivery::no_socket) {
+    ip_.counters().drop(Drop::udp_source_filtered);
+    return Delivery::dropped;
+  }
   return delivery;
 }
 

@@ -27,12 +27,18 @@ class DatagramSockets {
 
   /// Type::udp or Type::ping.
   Socket* open(Type type);
+  /// A udp socket between the two ends of `meta`, whose destination need not be ours.
+  Result<Socket*> open_intercepted(const IpMeta& meta, Ports ports);
   std::size_t size() const { return sockets_.size(); }
 
   Delivery on_udp(const IpMeta& meta, Packet&& datagram, Nanos now);
   void on_echo_reply(const IpMeta& meta, Packet&& message, Nanos now);
   void on_icmp_error(const IcmpError& error, Nanos now);
   void on_address_removed(const IpAddress& address, Nanos now);
+  bool uses_port(Type type, std::uint16_t port) const {
+    return ports_.contains(port_key(type, port));
+  }
+  void on_interception_end(InterfaceId over);
   /// Lists `size` sockets from `place` on, which it moves; false at the end.
   bool list(std::size_t& place, std::size_t size, std::vector<SocketInfo>& out) const;
 

@@ -15,7 +15,9 @@
 namespace vpollnet::socket {
 
 /// IP protocol numbers that sockets use (IANA).
-enum Protocol : std::uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kIcmpv6 = 58 };
+enum Protocol : std::uint8_t { kIcmp = 1, kIgmp = 2, kTcp = 6, kUdp = 17, kIcmpv6 = 58 };
+
+class Interceptor;
 
 /// How to reach a destination.
 struct Path {
@@ -36,7 +38,10 @@ struct IpMeta {
   std::uint8_t hop_limit = 64;
   std::uint8_t traffic_class = 0;
   bool dont_fragment = false;  ///< out: IPv4 DF, and no fragmenting at the source for IPv6
+  bool loops = true;           ///< out: to a group, so that members of this stack hear it too
   bool to_group = false;       ///< in: the destination was broadcast or multicast (IP or link)
+  bool foreign = false;        ///< in: the destination is not ours; `interceptor` answers for it
+  Interceptor* interceptor = nullptr;  ///< in: who gets what no socket takes; null for nobody
 };
 
 /// An ICMP or ICMPv6 error about a packet that this stack sent, already checked for its own form.
@@ -45,6 +50,7 @@ struct IcmpError {
   bool hard = false;        ///< protocol or port unreachable, administratively prohibited
   bool too_big = false;     ///< Fragmentation Needed or Packet Too Big; `mtu` is set, floored
   std::uint32_t mtu = 0;
+  IpAddress reporter{};   ///< who sent the error
   IpAddress source;       ///< of the quoted packet: ours
   IpAddress destination;  ///< of the quoted packet: the peer
   InterfaceId interface = kAnyInterface;
@@ -56,7 +62,8 @@ struct IcmpError {
 class IpService {
  public:
   /// The path from `source` (Family::none: choose by RFC 6724) to `destination` over `interface`
-  /// (kAnyInterface: by the routes). ENETUNREACH, EADDRNOTAVAIL, EAFNOSUPPORT, ENODEV.
+  /// (kAnyInterface: by the routes). A source that is not ours is good over an interface that is
+  /// intercepted. ENETUNREACH, EADDRNOTAVAIL, EAFNOSUPPORT, ENODEV.
   virtual Result<Path> find_path(const IpAddress& destination, const IpAddress& source,
                                  InterfaceId interface) = 0;
   /// Changes whenever a route, an address, an interface or a path MTU does: a cached Path is good
@@ -75,6 +82,17 @@ class IpService {
   virtual bool is_local(const IpAddress& address, InterfaceId interface) const = 0;
   /// Limited or directed broadcast of any interface.
   virtual bool is_broadcast(const IpAddress& address) const = 0;
+
+  /// The interface of a membership of `group`: `interface`, or for kAnyInterface the one by which
+  /// packets to the group would go out. EINVAL, ENODEV, ENETUNREACH.
+  virtual Result<InterfaceId> group_interface(const IpAddress& group, InterfaceId interface) = 0;
+  /// A socket begins to listen to what `source` (Family::none: anybody) sends to a multicast group,
+  /// on an interface that group_interface() gave. ENODEV, ENOBUFS.
+  virtual Errno join_group(const IpAddress& group, const IpAddress& source, InterfaceId interface,
+                           Nanos now) = 0;
+  /// One that had joined so no longer listens.
+  virtual void leave_group(const IpAddress& group, const IpAddress& source, InterfaceId interface,
+                           Nanos now) = 0;
 
   virtual BlockPool& pool() = 0;
   virtual Budget& budget() = 0;

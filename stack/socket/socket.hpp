@@ -5,13 +5,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "socket/readiness.hpp"
+#include "util/block.hpp"
 #include "util/result.hpp"
 #include "util/time.hpp"
 #include "wire/address.hpp"
 
 namespace vpollnet::socket {
+
+struct TcpInfo;
 
 enum class Type : std::uint8_t {
   tcp,   ///< a byte stream (RFC 9293)
@@ -21,7 +27,8 @@ enum class Type : std::uint8_t {
 
 enum class Shutdown : std::uint8_t { read, write, both };
 
-/// Settable and readable numbers of a socket. Booleans are 0 and 1. After each: who has it.
+/// What can be set and read of a socket: numbers, but for one. Booleans are 0 and 1. After each:
+/// who has it.
 enum class Option : std::uint8_t {
   reuse_address,        ///< SO_REUSEADDR; all
   broadcast,            ///< SO_BROADCAST; udp. Without it, sending to a broadcast address is EACCES
@@ -43,13 +50,20 @@ enum class Option : std::uint8_t {
   traffic_class,        ///< IP_TOS and IPV6_TCLASS, 0..255; all
   ipv6_only,            ///< IPV6_V6ONLY; all, before bind
   dont_fragment,        ///< IP_MTU_DISCOVER as on or off; udp, ping. tcp always has it on
+  echo_sequence,        ///< the first two bytes of each payload are the sequence number; ping
   bind_interface,       ///< SO_BINDTODEVICE by InterfaceId, 0 is none; all
   error,                ///< SO_ERROR, read only: the pending errno, cleared by reading; all
   type,                 ///< SO_TYPE, read only: the Type; all
   listening,            ///< SO_ACCEPTCONN, read only; tcp
   unsent,               ///< SIOCOUTQ, read only: bytes not yet acknowledged; tcp
   unread,               ///< FIONREAD, read only: bytes that receive would return; all
+  congestion,           ///< TCP_CONGESTION, a text: the congestion control's name; tcp
+  multicast_loop,       ///< IP_MULTICAST_LOOP, default on: what is sent to a group comes to members
+                        ///< of this stack too; udp, ping
+  multicast_interface,  ///< IP_MULTICAST_IF by InterfaceId, 0 is by the routes; udp, ping
 };
+
+inline constexpr Option kLastOption = Option::multicast_interface;
 
 /// Flags of the receive calls.
 enum ReceiveFlag : std::uint32_t {
@@ -105,18 +119,62 @@ class Socket {
   virtual Result<Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags,
                                    Nanos now) = 0;
 
+  /// tcp, with Option::oob_inline: what receive() would give, at most about `limit` bytes, as
+  /// slices that share the queue's memory and are put behind `out`. It stays in the queue until
+  /// consume(). The number of bytes; 0 is the end of the stream. Errors as receive().
+  virtual Result<std::size_t> peek_slices(std::size_t limit, std::vector<Slice>& out);
+  /// tcp: takes `count` bytes, which peek_slices() has shown, off the queue.
+  virtual void consume(std::size_t count, Nanos now);
+  /// tcp: bytes that send_slices() would take.
+  virtual std::size_t send_room() const;
+  /// tcp: send() without a copy. Takes all of `slices`, which have at most send_room() bytes and
+  /// whose bytes nobody changes any more. Errors as send().
+  virtual Errno send_slices(std::vector<Slice>&& slices, Nanos now);
+
   /// shutdown(2). ENOTCONN.
   virtual Errno shutdown(Shutdown how, Nanos now) = 0;
   /// close(2): the socket object is gone afterwards; a TCP connection ends on its own.
   virtual void close(Nanos now) = 0;
 
+  /// set_membership(group, interface, member, now) is IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP and
+  /// their kin for IPv6: whether packets to the multicast group that come over `interface` are for
+  /// this socket. kAnyInterface: the one by which packets to the group would leave; to drop, any.
+  /// EADDRINUSE for a member, EADDRNOTAVAIL for none, EINVAL for what is no group, ENODEV, ENOBUFS
+  /// at a limit, EOPNOTSUPP unless udp.
+  virtual Errno set_membership(const IpAddress&, InterfaceId, bool, Nanos) {
+    return Errno::not_supported;
+  }
+  /// set_source_membership(group, source, interface, member, now) is MCAST_JOIN_SOURCE_GROUP and
+  /// MCAST_LEAVE_SOURCE_GROUP: the same for what `source` alone sends to the group, beside other
+  /// sources that were named. Of a member of the group as a whole, the first source ends that;
+  /// without the last one it is no member any more, as after set_membership().
+  /// EADDRNOTAVAIL for a source that is in already, or is not; EINVAL to drop where it is no
+  /// member, for what is no group, and for a source of the other family; ENODEV, ENOBUFS at a
+  /// limit, EOPNOTSUPP unless udp.
+  virtual Errno set_source_membership(const IpAddress&, const IpAddress&, InterfaceId, bool,
+                                      Nanos) {
+    return Errno::not_supported;
+  }
+
   virtual Errno set_option(Option option, std::int64_t value, Nanos now) = 0;
   virtual Result<std::int64_t> option(Option option) = 0;
+  /// The same for options that are a text. ENOPROTOOPT for those that are a number.
+  /// Option::congestion: in any state, also of a listener, whose connections inherit it; ENOENT for
+  /// a name that is none of "cubic" and "newreno".
+  virtual Errno set_text_option(Option, std::string_view, Nanos) {
+    return Errno::no_protocol_option;
+  }
+  virtual Result<std::string> text_option(Option) { return Errno::no_protocol_option; }
 
   /// getsockname(2): Family::none and port 0 when not bound.
   virtual Endpoint local() const = 0;
   /// getpeername(2). ENOTCONN.
   virtual Result<Endpoint> peer() const = 0;
+  /// Whom packets of this socket go to and come from: Family::none for anybody. tcp: known as soon
+  /// as the SYN goes out.
+  virtual Endpoint remote() const = 0;
+  /// How the connection does, for people and programs that look at it. EOPNOTSUPP unless tcp.
+  virtual Errno info(TcpInfo& out) const;
   /// The RFC 9293 3.3.2 state in the field's spelling ("ESTABLISHED"); "OPEN" and "CLOSED"
   /// otherwise.
   virtual const char* state() const = 0;

@@ -15,8 +15,8 @@ const char* type_name(Type type) {
   return "";
 }
 
-SocketTable::SocketTable(IpService& ip)
-    : ip_(ip), tcp_(std::make_unique<TcpSockets>(ip)),
+SocketTable::SocketTable(IpService& ip, tcp::Algorithm congestion)
+    : ip_(ip), tcp_(std::make_unique<TcpSockets>(ip, congestion)),
       datagrams_(std::make_unique<DatagramSockets>(ip)) {}
 
 SocketTable::~SocketTable() = default;
@@ -25,8 +25,29 @@ Result<Socket*> SocketTable::open(Type type) {
   return type == Type::tcp ? tcp_->open() : datagrams_->open(type);
 }
 
+Result<Socket*> SocketTable::accept(const InterceptedSyn& syn, Nanos now) {
+  return tcp_->accept(syn, now);
+}
+
+void SocketTable::refuse(const InterceptedSyn& syn, Nanos now) {
+  tcp_->send_reset(syn.meta, {.header = syn.header, .payload = {}}, now);
+}
+
+Result<Socket*> SocketTable::open_intercepted(const IpMeta& meta, Ports ports) {
+  return datagrams_->open_intercepted(meta, ports);
+}
+
+void SocketTable::deliver_intercepted(Socket& socket, Packet&& payload) {
+  DatagramSocket& datagrams = static_cast<DatagramSocket&>(socket);
+  datagrams.deliver(datagrams.peer_endpoint(), std::move(payload));
+}
+
 void SocketTable::on_tcp(const IpMeta& meta, Packet&& segment, Nanos now) {
   tcp_->on_segment(meta, std::move(segment), now);
+}
+
+bool SocketTable::uses_port(Type type, std::uint16_t port) const {
+  return type == Type::tcp ? tcp_->uses_port(port) : datagrams_->uses_port(type, port);
 }
 
 Delivery SocketTable::on_udp(const IpMeta& meta, Packet&& datagram, Nanos now) {
@@ -53,6 +74,15 @@ void SocketTable::on_icmp_error(const IcmpError& error, Nanos now) {
 void SocketTable::on_address_removed(const IpAddress& address, Nanos now) {
   tcp_->on_address_removed(address, now);
   datagrams_->on_address_removed(address, now);
+}
+
+void SocketTable::on_interception_end(InterfaceId over, Nanos now) {
+  tcp_->on_interception_end(over, now);
+  datagrams_->on_interception_end(over);
+}
+
+bool SocketTable::has_connection(const Endpoint& local, const Endpoint& remote) const {
+  return tcp_->has_connection(local, remote);
 }
 
 void SocketTable::advance(Nanos now) { tcp_->advance(now); }

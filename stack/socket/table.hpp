@@ -6,8 +6,10 @@
 #include <memory>
 #include <vector>
 
+#include "socket/interceptor.hpp"
 #include "socket/ip_service.hpp"
 #include "socket/socket.hpp"
+#include "tcp/congestion.hpp"
 
 namespace vpollnet::socket {
 
@@ -38,12 +40,22 @@ struct ListCursor {
 
 class SocketTable {
  public:
-  /// `ip` must outlive the table.
-  explicit SocketTable(IpService& ip);
+  /// `ip` must outlive the table. `congestion` is what tcp sockets have from the start.
+  explicit SocketTable(IpService& ip, tcp::Algorithm congestion = tcp::Algorithm::cubic);
   ~SocketTable();
 
   /// A new socket, owned by the table until its close(). EMFILE at the table's limit (65,536).
   Result<Socket*> open(Type type);
+
+  /// Answers a request that an Interceptor got: the socket is in SYN-RECEIVED, local() is whom the
+  /// client means. EADDRINUSE if the connection exists, EMFILE, ENOBUFS, ENETUNREACH.
+  Result<Socket*> accept(const InterceptedSyn& syn, Nanos now);
+  /// The same with RST (RFC 9293 3.10.7.1).
+  void refuse(const InterceptedSyn& syn, Nanos now);
+  /// A udp socket between the two ends of an intercepted datagram, connected to its sender.
+  Result<Socket*> open_intercepted(const IpMeta& meta, Ports ports);
+  /// Puts an intercepted datagram of its peer into such a socket; it may be full.
+  static void deliver_intercepted(Socket& socket, Packet&& payload);
 
   /// `segment` begins with the TCP header; its length is that of the IP payload.
   void on_tcp(const IpMeta& meta, Packet&& segment, Nanos now);
@@ -57,6 +69,16 @@ class SocketTable {
   void on_icmp_error(const IcmpError& error, Nanos now);
   /// An address went away: connections and sockets bound to it fail with ENETDOWN.
   void on_address_removed(const IpAddress& address, Nanos now);
+  /// Nobody will answer for others on `over` any more: sockets that do fail with ENETDOWN, their
+  /// connections with a reset to the peer. To be called while packets can still go out there.
+  void on_interception_end(InterfaceId over, Nanos now);
+
+  /// A socket or a connection has the local port, on whichever address. Echo: the identifier.
+  bool uses_port(Type type, std::uint16_t port) const;
+
+  /// A connection between the two is there, in whatever state, TIME-WAIT too. `local` and `remote`
+  /// are a tcp socket's local() and remote().
+  bool has_connection(const Endpoint& local, const Endpoint& remote) const;
 
   /// Runs the timers that are due.
   void advance(Nanos now);

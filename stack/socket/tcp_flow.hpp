@@ -58,7 +58,8 @@ struct Flow : std::enable_shared_from_this<Flow> {
   InterfaceId interface = kAnyInterface;  ///< forced by Option::bind_interface
   TcpSocket* owner = nullptr;             ///< who reads and writes it
   TcpSocket* listener = nullptr;          ///< who has not accepted it yet
-  bool half_open = false;  ///< counted in the listener's queue of half-open connections
+  bool intercepted = false;  ///< its local end is not ours, and takes none of our ports
+  bool half_open = false;    ///< counted in the listener's queue of half-open connections
   bool in_table = false;
   bool orphan = false;
   std::list<Flow*>::iterator orphan_place{};

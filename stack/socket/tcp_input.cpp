@@ -12,6 +12,11 @@ namespace {
 /// A cookie comes back within the two periods that it is good for, or never.
 constexpr Nanos kCookieLife = 128 * kSecond;
 
+bool asks_for_connection(const wire::TcpHeader& header) {
+  return header.has(wire::kSyn) && !header.has(wire::kAck) && !header.has(wire::kRst) &&
+         !header.has(wire::kFin);
+}
+
 }  // namespace
 
 void TcpSockets::on_segment(const IpMeta& meta, Packet&& packet, Nanos now) {
@@ -51,7 +56,11 @@ void TcpSockets::on_segment(const IpMeta& meta, Packet&& packet, Nanos now) {
   if (const std::shared_ptr<Flow> flow = find(key))
     outcome = on_flow_segment(*flow, meta, segment, now);
   if (outcome == Outcome::try_listener) {
-    TcpSocket* listener = find_listener(key, meta.interface);
+    TcpSocket* listener = meta.foreign ? nullptr : find_listener(key, meta.interface);
+    if (listener == nullptr && meta.interceptor != nullptr && asks_for_connection(segment.header)) {
+      meta.interceptor->on_syn({meta, segment.header}, now);
+      return;
+    }
     outcome = listener != nullptr ? on_listener_segment(*listener, key, meta, segment, now)
                                   : Outcome::reset;
   }
@@ -76,7 +85,9 @@ TcpSockets::Outcome TcpSockets::on_flow_segment(Flow& flow, const IpMeta& meta,
     const bool newer =
         ticks > 0 ||
         (ticks == 0 && static_cast<std::int32_t>(header.sequence - connection.receive_next()) > 0);
-    if (newer && find_listener(flow.key, meta.interface) != nullptr) {
+    const bool taken =
+        meta.interceptor != nullptr || find_listener(flow.key, meta.interface) != nullptr;
+    if (newer && taken) {
       const std::shared_ptr<Flow> held = flow.shared_from_this();
       connection.fail(Errno::ok);
       service(flow, now);
@@ -210,6 +221,29 @@ void TcpSockets::send_cookie(const FlowKey& key, const TcpSocket& listener, cons
   transmit(*flow, std::move(out), now);
 }
 
+Result<Socket*> TcpSockets::accept(const InterceptedSyn& syn, Nanos now) {
+  const IpMeta& meta = syn.meta;
+  const Endpoint local{meta.destination, syn.header.destination_port, kAnyInterface};
+  const Endpoint remote{meta.source, syn.header.source_port, kAnyInterface};
+  const FlowKey key = key_of(local, remote, meta.interface);
+  if (flows_.contains(key)) return Errno::address_in_use;
+  if (flows_.size() >= kMaxFlows) return Errno::no_buffers;
+  const Result<Path> path = ip_.find_path(remote.address, local.address, meta.interface);
+  if (!path) return path.error();
+  const Result<Socket*> opened = open();
+  if (!opened) return opened.error();
+  TcpSocket& socket = static_cast<TcpSocket&>(**opened);
+  socket.interface_ = meta.interface;
+  std::shared_ptr<Flow> flow = make_flow(key, socket, *path);
+  flow->owner = &socket;
+  flow->intercepted = true;
+  socket.flow_ = flow;
+  flow->connection.accept(start_of(key, *path, now), syn.header, now);
+  insert(flow);
+  service(*flow, now);
+  return *opened;
+}
+
 void TcpSockets::send_reset(const IpMeta& meta, const tcp::Segment& segment, Nanos now) {
   const wire::TcpHeader& header = segment.header;
   if (header.has(wire::kRst)) return;
@@ -232,7 +266,7 @@ void TcpSockets::send_reset(const IpMeta& meta, const tcp::Segment& segment, Nan
   const IpMeta answer{
       .source = meta.destination,
       .destination = meta.source,
-      .interface = meta.source.is_link_local() ? meta.interface : kAnyInterface,
+      .interface = meta.source.is_link_local() || meta.foreign ? meta.interface : kAnyInterface,
       .protocol = kTcp,
       .hop_limit = 64,
       .traffic_class = 0,

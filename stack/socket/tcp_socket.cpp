@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "socket/tcp_info.hpp"
 #include "socket/tcp_sockets.hpp"
 
 namespace vpollnet::socket {
@@ -140,6 +141,32 @@ Result<Received> TcpSocket::receive(std::span<std::uint8_t> buffer, std::uint32_
   return Received{*copied, *copied, flow_->key.remote};
 }
 
+Result<std::size_t> TcpSocket::peek_slices(std::size_t limit, std::vector<Slice>& out) {
+  if (!flow_) return Errno::not_connected;
+  const Result<std::size_t> there = flow_->connection.peek_slices(limit, out);
+  if (!there) refresh();
+  return there;
+}
+
+void TcpSocket::consume(std::size_t count, Nanos now) {
+  if (!flow_) return;
+  flow_->connection.consume(count);
+  table_.service(*flow_, now);  // a window update may be due
+}
+
+std::size_t TcpSocket::send_room() const { return flow_ ? flow_->connection.send_room() : 0; }
+
+Errno TcpSocket::send_slices(std::vector<Slice>&& slices, Nanos now) {
+  if (!flow_) return listener_ ? Errno::not_connected : Errno::broken_pipe;
+  const Errno error = flow_->connection.send_slices(std::move(slices), now);
+  if (error == Errno::ok) {
+    table_.service(*flow_, now);
+  } else {
+    refresh();
+  }
+  return error;
+}
+
 Errno TcpSocket::shutdown(Shutdown how, Nanos now) {
   if (!flow_ || !flow_->connection.was_established() ||
       flow_->connection.state() == tcp::State::closed) {
@@ -166,12 +193,30 @@ void TcpSocket::close(Nanos now) {
 
 Errno TcpSocket::set_option(Option option, std::int64_t value, Nanos now) {
   const Errno error = set_number(option, value);
-  if (error != Errno::ok || !flow_) return error;
+  if (error == Errno::ok) apply_options(now);
+  return error;
+}
+
+Errno TcpSocket::set_text_option(Option option, std::string_view value, Nanos now) {
+  if (option != Option::congestion) return Errno::no_protocol_option;
+  const std::optional<tcp::Algorithm> algorithm = tcp::algorithm_named(value);
+  if (!algorithm) return Errno::no_entry;  // as Linux says it
+  settings_.congestion = *algorithm;
+  apply_options(now);
+  return Errno::ok;
+}
+
+Result<std::string> TcpSocket::text_option(Option option) {
+  if (option != Option::congestion) return Errno::no_protocol_option;
+  return std::string(tcp::to_string(settings_.congestion));
+}
+
+void TcpSocket::apply_options(Nanos now) {
+  if (!flow_) return;
   flow_->connection.configure(settings_, now);
   flow_->hop_limit = hop_limit_;
   flow_->traffic_class = traffic_class_;
   table_.service(*flow_, now);  // uncorked, or without Nagle, something may go out now
-  return Errno::ok;
 }
 
 Errno TcpSocket::set_number(Option option, std::int64_t value) {
@@ -220,7 +265,8 @@ Errno TcpSocket::set_number(Option option, std::int64_t value) {
     return Errno::ok;
   case Option::traffic_class:
     if (!in_range(value, 0, 255)) return Errno::invalid;
-    traffic_class_ = static_cast<std::uint8_t>(value);
+    // RFC 3168 6.1: the ECN field is not the user's; segments of a connection without ECN have 0.
+    traffic_class_ = static_cast<std::uint8_t>(value & ~0x03);
     return Errno::ok;
   case Option::ipv6_only:
     if (is_bound_ || flow_) return Errno::invalid;
@@ -248,7 +294,7 @@ Result<std::int64_t> TcpSocket::option(Option option) {
   case Option::linger: return std::int64_t{linger_};
   case Option::user_timeout: return settings_.user_timeout / kMillisecond;
   case Option::max_segment:
-    return std::int64_t{flow_                        ? flow_->connection.info().mss
+    return std::int64_t{flow_                        ? flow_->connection.segment_size()
                         : settings_.max_segment != 0 ? settings_.max_segment
                                                      : tcp::Connection::kDefaultMssV4};
   case Option::send_buffer: return std::int64_t{settings_.send_buffer};
@@ -283,6 +329,17 @@ Result<Endpoint> TcpSocket::peer() const {
     return Errno::not_connected;
   }
   return flow_->key.remote;
+}
+
+Errno TcpSocket::info(TcpInfo& out) const {
+  out = {.state = state(),
+         .congestion = tcp::to_string(settings_.congestion),
+         .path_mtu = 0,
+         .connection = {}};
+  if (!flow_) return Errno::ok;
+  out.path_mtu = flow_->path.mtu;
+  out.connection = flow_->connection.info();
+  return Errno::ok;
 }
 
 const char* TcpSocket::state() const {

@@ -20,7 +20,10 @@ class TcpSocket final : public Socket {
   /// listen(2) backlogs above this count as this, as /proc/sys/net/core/somaxconn has it.
   static constexpr int kMaxBacklog = 4096;
 
-  explicit TcpSocket(TcpSockets& table) : Socket(Type::tcp), table_(table) { refresh(); }
+  TcpSocket(TcpSockets& table, const tcp::Settings& settings)
+      : Socket(Type::tcp), table_(table), settings_(settings) {
+    refresh();
+  }
   ~TcpSocket() override = default;
 
   Errno bind(const Endpoint& local, Nanos now) override;
@@ -32,12 +35,20 @@ class TcpSocket final : public Socket {
   Result<std::size_t> send_to(std::span<const std::uint8_t> data, const Endpoint& to,
                               std::uint32_t flags, Nanos now) override;
   Result<Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags, Nanos now) override;
+  Result<std::size_t> peek_slices(std::size_t limit, std::vector<Slice>& out) override;
+  void consume(std::size_t count, Nanos now) override;
+  std::size_t send_room() const override;
+  Errno send_slices(std::vector<Slice>&& slices, Nanos now) override;
   Errno shutdown(Shutdown how, Nanos now) override;
   void close(Nanos now) override;
   Errno set_option(Option option, std::int64_t value, Nanos now) override;
   Result<std::int64_t> option(Option option) override;
+  Errno set_text_option(Option option, std::string_view value, Nanos now) override;
+  Result<std::string> text_option(Option option) override;
   Endpoint local() const override;
   Result<Endpoint> peer() const override;
+  Endpoint remote() const override { return flow_ ? flow_->key.remote : Endpoint{}; }
+  Errno info(TcpInfo& out) const override;
   const char* state() const override;
 
   /// Tells the sink what holds now.
@@ -58,6 +69,8 @@ class TcpSocket final : public Socket {
     return listener_ && listener_->ready.size() > listener_->backlog;
   }
   Errno set_number(Option option, std::int64_t value);
+  /// Has the connection, if there is one, do as the options say now.
+  void apply_options(Nanos now);
 
   TcpSockets& table_;
   Endpoint bound_;  ///< what bind() was told, with the port chosen

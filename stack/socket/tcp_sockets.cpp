@@ -19,6 +19,8 @@ constexpr std::uint32_t kMaxMss = 65535 - 40;
 
 /// What an ICMP error quotes at least: ports and sequence number (RFC 792).
 constexpr std::size_t kQuotedBytes = 8;
+/// Deadlines that have moved away and are sorted anew at once: some microseconds together.
+constexpr int kPutOffAtOnce = 64;
 
 bool is_wildcard(const IpAddress& address) {
   return address.family() == Family::none || address.is_unspecified();
@@ -52,9 +54,11 @@ bool visit_buckets(const Map& map, std::size_t& place, std::size_t buckets, Visi
 
 }  // namespace
 
-TcpSockets::TcpSockets(IpService& ip)
+TcpSockets::TcpSockets(IpService& ip, tcp::Algorithm congestion)
     : ip_(ip), sequence_secret_(ip.random().derive()), timestamp_secret_(ip.random().derive()),
-      cookies_(ip.random().derive()), flows_(16, FlowKeyHash{ip.random().derive()}) {}
+      cookies_(ip.random().derive()), flows_(16, FlowKeyHash{ip.random().derive()}) {
+  defaults_.congestion = congestion;
+}
 
 TcpSockets::~TcpSockets() {
   for (const auto& [key, flow] : flows_) timers_.cancel(*flow);
@@ -62,7 +66,7 @@ TcpSockets::~TcpSockets() {
 
 Result<Socket*> TcpSockets::open() {
   if (sockets_.size() >= kMaxSockets) return Errno::too_many_open;
-  auto socket = std::make_unique<TcpSocket>(*this);
+  auto socket = std::make_unique<TcpSocket>(*this, defaults_);
   TcpSocket* raw = socket.get();
   sockets_.emplace(raw, std::move(socket));
   return static_cast<Socket*>(raw);
@@ -160,7 +164,7 @@ std::shared_ptr<Flow> TcpSockets::make_flow(const FlowKey& key, const TcpSocket&
 
 void TcpSockets::insert(const std::shared_ptr<Flow>& flow) {
   flows_.emplace(flow->key, flow);
-  flow_ports_[flow->key.local.port]++;
+  if (!flow->intercepted) flow_ports_[flow->key.local.port]++;
   flow->in_table = true;
 }
 
@@ -170,8 +174,10 @@ void TcpSockets::remove(Flow& flow) {
   timers_.cancel(flow);
   if (flow.orphan) orphans_.erase(flow.orphan_place);
   flow.orphan = false;
-  const auto port = flow_ports_.find(flow.key.local.port);
-  if (--port->second == 0) flow_ports_.erase(port);
+  if (!flow.intercepted) {
+    const auto port = flow_ports_.find(flow.key.local.port);
+    if (--port->second == 0) flow_ports_.erase(port);
+  }
   flows_.erase(FlowKey(flow.key));
 }
 
@@ -329,10 +335,13 @@ void TcpSockets::limit_orphans(Nanos now) {
 }
 
 void TcpSockets::advance(Nanos now) {
+  if (timers_.next() > now) return;
   while (Flow* flow = timers_.pop_due(now)) {
     flow->connection.on_deadline(now);
     service(*flow, now);
   }
+  // Busy connections put their deadlines off all the time.
+  timers_.put_off(kPutOffAtOnce, [](const Flow& flow) { return flow.connection.deadline(); });
 }
 
 void TcpSockets::put_header(const wire::TcpHeader& header, const IpAddress& source,
@@ -405,6 +414,18 @@ void TcpSockets::on_address_removed(const IpAddress& address, Nanos now) {
     if (socket->is_bound_ && socket->bound_.address == address && !socket->flow_) {
       socket->fail(Errno::network_down);
     }
+  }
+}
+
+void TcpSockets::on_interception_end(InterfaceId over, Nanos now) {
+  std::vector<std::shared_ptr<Flow>> gone;
+  for (const auto& [key, flow] : flows_) {
+    if (flow->intercepted && flow->path.interface == over) gone.push_back(flow);
+  }
+  for (const std::shared_ptr<Flow>& flow : gone) {
+    flow->connection.abort();
+    flow->connection.fail(Errno::network_down);
+    service(*flow, now);
   }
 }
 

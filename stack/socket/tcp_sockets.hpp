@@ -27,14 +27,24 @@ class TcpSockets {
   /// case T24).
   static constexpr std::size_t kMaxOrphans = 16'384;
 
-  explicit TcpSockets(IpService& ip);
+  /// `congestion` is what sockets have from the start.
+  TcpSockets(IpService& ip, tcp::Algorithm congestion);
   ~TcpSockets();
 
   Result<Socket*> open();
+  Result<Socket*> accept(const InterceptedSyn& syn, Nanos now);
+  void send_reset(const IpMeta& meta, const tcp::Segment& segment, Nanos now);
   void on_segment(const IpMeta& meta, Packet&& segment, Nanos now);
   bool is_plausible(const IcmpError& error) const;
   void on_icmp_error(const IcmpError& error, Nanos now);
   void on_address_removed(const IpAddress& address, Nanos now);
+  bool uses_port(std::uint16_t port) const {
+    return bound_.contains(port) || flow_ports_.contains(port);
+  }
+  bool has_connection(const Endpoint& local, const Endpoint& remote) const {
+    return flows_.contains({local, remote});
+  }
+  void on_interception_end(InterfaceId over, Nanos now);
   void advance(Nanos now);
   Nanos next_deadline() const { return timers_.next(); }
   /// Sockets without a connection, and connections. Both list from `place` on, which they move, and
@@ -86,12 +96,12 @@ class TcpSockets {
   void transmit(const Flow& flow, tcp::Outgoing&& out, Nanos now);
   static void put_header(const wire::TcpHeader& header, const IpAddress& source,
                          const IpAddress& destination, Packet& packet);
-  void send_reset(const IpMeta& meta, const tcp::Segment& segment, Nanos now);
   void send_cookie(const FlowKey& key, const TcpSocket& listener, const Path& path,
                    const wire::TcpHeader& syn, Nanos now);
   bool refresh_path(Flow& flow);
 
   IpService& ip_;
+  tcp::Settings defaults_;  ///< what a new socket has
   SecretKey sequence_secret_;
   SecretKey timestamp_secret_;
   SynCookies cookies_;

@@ -4,25 +4,18 @@
 #include <algorithm>
 
 namespace vpollnet::tcp {
-namespace {
 
-/// Nothing that this stack can buffer needs more; keeps the arithmetic far from overflow.
-constexpr std::uint64_t kMaxWindow = 1ull << 30;
-
-}  // namespace
-
-std::uint64_t NewReno::initial_window() const {
+std::uint64_t initial_window(std::uint32_t mss) {
   // RFC 6928 2: min (10*MSS, max (2*MSS, 14600)).
-  return std::min<std::uint64_t>(10ull * mss_, std::max<std::uint64_t>(2ull * mss_, 14600));
+  return std::min<std::uint64_t>(10ull * mss, std::max<std::uint64_t>(2ull * mss, 14600));
 }
 
 void NewReno::start(std::uint32_t mss) {
   mss_ = mss;
-  cwnd_ = initial_window();
+  cwnd_ = initial_window(mss);
 }
 
-void NewReno::on_ack(std::uint64_t acked, bool window_limited) {
-  if (!window_limited) return;
+void NewReno::on_ack(std::uint64_t acked, Nanos, Nanos) {
   if (cwnd_ < ssthresh_) {
     // RFC 5681 3.1 with RFC 3465 2.1 (appropriate byte counting): by what was acknowledged, so an
     // ACK that is split buys nothing. L = 2*SMSS, but an ACK for a large segment (a receiver
@@ -51,6 +44,6 @@ void NewReno::on_timeout(std::uint64_t flight, bool first) {
   acked_ = 0;
 }
 
-void NewReno::on_idle() { cwnd_ = std::min(cwnd_, initial_window()); }
+void NewReno::on_idle() { cwnd_ = std::min(cwnd_, initial_window(mss_)); }
 
 }  // namespace vpollnet::tcp

@@ -5,21 +5,31 @@
 
 #include <cstdint>
 
+#include "util/time.hpp"
+
 namespace vpollnet::tcp {
+
+/// No window is larger: nothing that this stack can buffer needs more, and it keeps the arithmetic
+/// far from overflow.
+inline constexpr std::uint64_t kMaxWindow = 1ull << 30;
+
+/// RFC 6928 2, in bytes.
+std::uint64_t initial_window(std::uint32_t mss);
 
 /// The congestion window of NewReno, in bytes. Which segments are lost is decided elsewhere
 /// (scoreboard.hpp); this says only what that costs.
 class NewReno {
  public:
-  /// `mss` is the sender's maximum segment size; call again when it changes before data is sent.
-  void start(std::uint32_t mss);
+  /// `mss` is the sender's maximum segment size.
+  NewReno(std::uint32_t mss, std::uint64_t window, std::uint64_t threshold)
+      : mss_(mss), cwnd_(window), ssthresh_(threshold) {}
 
+  void start(std::uint32_t mss);
   /// RFC 6298 5.7 and RFC 5681 3.1: the SYN was lost, begin with one segment.
   void after_syn_loss() { cwnd_ = mss_; }
-  /// `acked` bytes are now known to have left the network, by a cumulative acknowledgment and not
-  /// by SACK before, and the window was the limit (RFC 7661: an application that sends little does
-  /// not grow it).
-  void on_ack(std::uint64_t acked, bool window_limited);
+  /// `acked` bytes are now known to have left the network, and the window was the limit.
+  void on_ack(std::uint64_t acked, Nanos now, Nanos rtt);
+  void on_pause(Nanos) {}
   /// Fast recovery begins with `flight` bytes outstanding (RFC 5681 3.2 step 2, RFC 6675 5
   /// step 4.2).
   void on_recovery(std::uint64_t flight);
@@ -34,15 +44,14 @@ class NewReno {
     if (cwnd_ < mss) cwnd_ = mss;  // less than a segment would never send again
   }
 
+  std::uint32_t mss() const { return mss_; }
   std::uint64_t window() const { return cwnd_; }
   std::uint64_t threshold() const { return ssthresh_; }
 
  private:
-  std::uint64_t initial_window() const;
-
-  std::uint32_t mss_ = 536;
-  std::uint64_t cwnd_ = 0;
-  std::uint64_t ssthresh_ = UINT64_MAX;
+  std::uint32_t mss_;
+  std::uint64_t cwnd_;
+  std::uint64_t ssthresh_;
   std::uint64_t acked_ = 0;  ///< bytes towards the next step of congestion avoidance
 };
 

@@ -6,24 +6,8 @@
 
 namespace vpollnet::tcp {
 
-const char* to_string(State state) {
-  switch (state) {
-  case State::closed: return "CLOSED";
-  case State::syn_sent: return "SYN-SENT";
-  case State::syn_received: return "SYN-RECEIVED";
-  case State::established: return "ESTABLISHED";
-  case State::fin_wait_1: return "FIN-WAIT-1";
-  case State::fin_wait_2: return "FIN-WAIT-2";
-  case State::close_wait: return "CLOSE-WAIT";
-  case State::closing: return "CLOSING";
-  case State::last_ack: return "LAST-ACK";
-  case State::time_wait: return "TIME-WAIT";
-  }
-  return "CLOSED";
-}
-
 Connection::Connection(const Resources& resources, const Settings& settings)
-    : resources_(resources), settings_(settings) {}
+    : resources_(resources), settings_(settings), congestion_(settings.congestion) {}
 
 Connection::~Connection() { resources_.budget.release(charged_); }
 
@@ -56,6 +40,7 @@ void Connection::accept(const Start& start, const wire::TcpHeader& syn, Nanos no
   begin(start, now);
   passive_ = true;
   state_ = State::syn_received;
+  segments_received_ = 1;
   irs_ = kEpoch + syn.sequence;
   rcv_nxt_ = irs_ + 1;
   rcv_edge_ = rcv_nxt_;
@@ -67,6 +52,8 @@ void Connection::accept_cookie(const Start& start, const wire::TcpHeader& ack, s
                                Nanos now) {
   begin(start, now);
   passive_ = true;
+  segments_sent_ = 1;  // SYN and SYN-ACK went without a connection
+  segments_received_ = 1;
   syn_due_ = false;
   irs_ = kEpoch + ack.sequence - 1;
   rcv_nxt_ = irs_ + 1;
@@ -112,24 +99,39 @@ void Connection::charge() {
   }
 }
 
-Result<std::size_t> Connection::send(std::span<const std::uint8_t> data, bool urgent, bool more,
-                                     Nanos now) {
+Errno Connection::may_send() {
   if (error_ != Errno::ok) return take_error();
   switch (state_) {
   case State::syn_sent:
   case State::syn_received: return Errno::again;
   case State::established:
-  case State::close_wait: break;
+  case State::close_wait: return fin_queued_ ? Errno::broken_pipe : Errno::ok;
   default: return Errno::broken_pipe;
   }
-  if (fin_queued_) return Errno::broken_pipe;
-  if (data.empty()) return std::size_t{0};
+}
+
+std::size_t Connection::send_room() const {
   const std::size_t room =
       settings_.send_buffer > send_queue_.size() ? settings_.send_buffer - send_queue_.size() : 0;
-  std::size_t taken = std::min(room, data.size());
-  const Budget& budget = resources_.budget;
-  taken = std::min(taken, budget.limit() - budget.used());
-  if (taken == 0) return room > 0 && send_queue_.empty() ? Errno::no_buffers : Errno::again;
+  return std::min(room, resources_.budget.limit() - resources_.budget.used());
+}
+
+Errno Connection::send_slices(std::vector<Slice>&& slices, Nanos now) {
+  if (const Errno error = may_send(); error != Errno::ok) return error;
+  if (snd_una_ == snd_nxt_ && now - last_sent_at_ > rtt_.timeout()) congestion_.on_idle();
+  for (Slice& slice : slices) send_queue_.append(std::move(slice), resources_.pool);
+  slices.clear();
+  more_ = false;
+  charge();
+  return Errno::ok;
+}
+
+Result<std::size_t> Connection::send(std::span<const std::uint8_t> data, bool urgent, bool more,
+                                     Nanos now) {
+  if (const Errno error = may_send(); error != Errno::ok) return error;
+  if (data.empty()) return std::size_t{0};
+  const std::size_t taken = std::min(send_room(), data.size());
+  if (taken == 0) return send_queue_.empty() ? Errno::no_buffers : Errno::again;
   // RFC 5681 4.1: an idle connection starts slowly again.
   if (snd_una_ == snd_nxt_ && now - last_sent_at_ > rtt_.timeout()) congestion_.on_idle();
   send_queue_.append_copy(data.first(taken), resources_.pool);
@@ -139,17 +141,24 @@ Result<std::size_t> Connection::send(std::span<const std::uint8_t> data, bool ur
   return taken;
 }
 
-Result<std::size_t> Connection::receive(std::span<std::uint8_t> buffer, bool peek) {
-  if (receive_queue_.empty()) {
-    if (fin_received_ || read_shutdown_) return std::size_t{0};
-    if (error_ != Errno::ok) return take_error();
-    switch (state_) {
-    case State::closed:
-    case State::time_wait:
-      return was_established_ ? Result<std::size_t>(std::size_t{0}) : Errno::not_connected;
-    default: return Errno::again;
-    }
+Result<std::size_t> Connection::nothing_to_receive() {
+  if (fin_received_ || read_shutdown_) return std::size_t{0};
+  if (error_ != Errno::ok) return take_error();
+  switch (state_) {
+  case State::closed:
+  case State::time_wait:
+    return was_established_ ? Result<std::size_t>(std::size_t{0}) : Errno::not_connected;
+  default: return Errno::again;
   }
+}
+
+Result<std::size_t> Connection::peek_slices(std::size_t limit, std::vector<Slice>& out) {
+  if (receive_queue_.empty()) return nothing_to_receive();
+  return receive_queue_.share(0, limit, out);
+}
+
+Result<std::size_t> Connection::receive(std::span<std::uint8_t> buffer, bool peek) {
+  if (receive_queue_.empty()) return nothing_to_receive();
   std::size_t limit = std::min(buffer.size(), receive_queue_.size());
   std::size_t skip = 0;
   if (urgent_ != Urgent::none && rcv_up_ < rcv_nxt_) {
@@ -171,13 +180,17 @@ Result<std::size_t> Connection::receive(std::span<std::uint8_t> buffer, bool pee
   }
   const std::size_t copied =
       receive_queue_.copy_out(skip, buffer.first(std::min(limit, receive_queue_.size() - skip)));
-  if (peek) return copied;
-  receive_queue_.trim_front(skip + copied);
+  if (!peek) consume(skip + copied);
+  return copied;
+}
+
+void Connection::consume(std::size_t count) {
+  receive_queue_.trim_front(count);
   const std::uint64_t front = rcv_nxt_ - receive_queue_.size() - (fin_received_ ? 1 : 0);
   if (urgent_ != Urgent::none && rcv_up_ < front) urgent_ = Urgent::none;
   charge();
   // RFC 9293 3.8.6.2.2: tell the peer about room when it is worth a segment of his.
-  if (!fin_position_ && state_ != State::closed && state_ != State::time_wait) {
+  if (fin_position_ == kNoFin && state_ != State::closed && state_ != State::time_wait) {
     const std::uint64_t edge = window_candidate();
     if (edge > rcv_edge_ &&
         edge - rcv_edge_ >=
@@ -185,7 +198,6 @@ Result<std::size_t> Connection::receive(std::span<std::uint8_t> buffer, bool pee
       ack_now_ = true;
     }
   }
-  return copied;
 }
 
 Result<std::size_t> Connection::receive_urgent(std::span<std::uint8_t> buffer, bool peek) {
@@ -247,6 +259,15 @@ void Connection::fail(Errno error) { enter_closed(error); }
 
 void Connection::configure(const Settings& settings, Nanos now) {
   settings_ = settings;
+  congestion_.select(settings_.congestion);
+  if (settings_.quick_ack && delayed_ack_at_ != kNever) ack_now_ = true;
+  if (settings_.user_timeout > 0) {
+    // Timers that were backed off before this was set end in time too.
+    const Nanos end = std::max(now + kMillisecond, progress_at_ + settings_.user_timeout);
+    for (Nanos* timer : {&retransmit_at_, &persist_at_}) {
+      if (*timer != kNever) *timer = std::min(*timer, end);
+    }
+  }
   set_keepalive(now);
 }
 
@@ -291,25 +312,6 @@ std::size_t Connection::unacknowledged() const { return send_queue_.size(); }
 
 std::optional<std::uint32_t> Connection::recent_timestamp() const {
   return timestamps_on_ ? std::optional(ts_recent_) : std::nullopt;
-}
-
-Info Connection::info() const {
-  return {
-      .state = state_,
-      .srtt = rtt_.srtt(),
-      .rttvar = rtt_.rttvar(),
-      .rto = rtt_.timeout(),
-      .mss = segment_size(),
-      .cwnd = congestion_.window(),
-      .ssthresh = congestion_.threshold(),
-      .in_flight = snd_nxt_ - snd_una_,
-      .unsent = send_end() > snd_nxt_ ? send_end() - snd_nxt_ : 0,
-      .unread = receive_queue_.size(),
-      .send_window = snd_wnd_,
-      .retransmits = retransmits_,
-      .bytes_sent = bytes_sent_,
-      .bytes_received = bytes_received_,
-  };
 }
 
 }  // namespace vpollnet::tcp

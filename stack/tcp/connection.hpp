@@ -11,7 +11,8 @@
 #include <span>
 #include <vector>
 
-#include "tcp/congestion_newreno.hpp"
+#include "tcp/congestion.hpp"
+#include "tcp/info.hpp"
 #include "tcp/reassembly.hpp"
 #include "tcp/rtt.hpp"
 #include "tcp/scoreboard.hpp"
@@ -25,28 +26,12 @@
 
 namespace vpollnet::tcp {
 
-/// RFC 9293 3.3.2. LISTEN is the listener's (socket/tcp_listener.hpp).
-enum class State : std::uint8_t {
-  closed,
-  syn_sent,
-  syn_received,
-  established,
-  fin_wait_1,
-  fin_wait_2,
-  close_wait,
-  closing,
-  last_ack,
-  time_wait,
-};
-
-/// "ESTABLISHED" and so on.
-const char* to_string(State state);
-
 /// What a user can set. Times in nanoseconds, sizes in bytes.
 struct Settings {
   std::uint32_t send_buffer = 512 * 1024;
   std::uint32_t receive_buffer = 512 * 1024;
   std::uint32_t max_segment = 0;  ///< 0: what the path gives
+  Algorithm congestion = Algorithm::cubic;
   bool no_delay = false;
   bool quick_ack = false;
   bool cork = false;
@@ -84,17 +69,6 @@ struct Outgoing {
 enum class Answer : std::uint8_t {
   none,
   reset,  ///< send the RST of RFC 9293 3.10.7.1 for this segment
-};
-
-/// Figures for RFC 4898 and tcp_info readers.
-struct Info {
-  State state = State::closed;
-  Nanos srtt = 0, rttvar = 0, rto = 0;
-  std::uint32_t mss = 0;
-  std::uint64_t cwnd = 0, ssthresh = 0;
-  std::uint64_t in_flight = 0, unsent = 0, unread = 0;
-  std::uint64_t send_window = 0;
-  std::uint64_t retransmits = 0, bytes_sent = 0, bytes_received = 0;
 };
 
 class Connection {
@@ -162,6 +136,15 @@ class Connection {
   Result<std::size_t> send(std::span<const std::uint8_t> data, bool urgent, bool more, Nanos now);
   /// RECEIVE (3.10.3): bytes copied, 0 at the end of the stream, or EAGAIN, or the pending error.
   Result<std::size_t> receive(std::span<std::uint8_t> buffer, bool peek);
+  /// RECEIVE without a copy, and without a place for urgent data, which has to be in line: what is
+  /// there, up to `limit` bytes, behind `out`. It stays until consume(). Errors as receive().
+  Result<std::size_t> peek_slices(std::size_t limit, std::vector<Slice>& out);
+  /// Takes `count` bytes off what is there to be received.
+  void consume(std::size_t count);
+  /// Bytes that send() would take now.
+  std::size_t send_room() const;
+  /// SEND without a copy: takes all of `slices`, at most send_room() bytes. Errors as send().
+  Errno send_slices(std::vector<Slice>&& slices, Nanos now);
   /// The urgent byte (recv(2) MSG_OOB). EINVAL if there is none, EAGAIN if it is on its way.
   Result<std::size_t> receive_urgent(std::span<std::uint8_t> buffer, bool peek);
   /// CLOSE (3.10.4): no more data; a FIN follows what is queued.
@@ -195,6 +178,8 @@ class Connection {
   /// Moves with each acknowledgment of something new.
   std::uint64_t acknowledged_position() const { return snd_una_; }
   Info info() const;
+  /// The same as info().mss.
+  std::uint32_t segment_size() const;
 
  private:
   // Positions in the stream are 64 bits wide; the low 32 are the sequence number on the wire.
@@ -234,16 +219,26 @@ class Connection {
   Outgoing make(std::uint8_t flags, std::uint64_t sequence, Nanos now);
   Outgoing data_segment(std::uint64_t begin, std::uint64_t end, Nanos now);
   void on_sent(std::uint64_t end, bool again, Nanos now);
+  /// Bytes of data below a position of ours.
+  std::uint64_t data_below(std::uint64_t position) const {
+    const bool with_fin = fin_sent_ != 0 && position > fin_sent_;
+    return position > iss_ ? position - iss_ - 1 - (with_fin ? 1 : 0) : 0;
+  }
   std::uint64_t queue_begin() const { return std::max(snd_una_, iss_ + 1); }
   std::uint64_t queue_end() const { return queue_begin() + send_queue_.size(); }
   std::uint64_t send_end() const { return queue_end() + (fin_queued_ && !fin_acked_ ? 1 : 0); }
-  std::uint8_t sack_count() const;     ///< blocks that the next segment carries
-  std::uint32_t segment_size() const;  ///< payload bytes of a full segment with today's options
+  std::uint8_t sack_count() const;  ///< blocks that the next segment carries
   std::uint64_t window_candidate() const;
   std::uint16_t advertise_window();
   std::uint32_t timestamp(Nanos now) const {
     return static_cast<std::uint32_t>(now / kMillisecond) + timestamp_offset_;
   }
+
+  // connection.cpp
+  /// Why there is nothing to receive: 0 at the end of the stream.
+  Result<std::size_t> nothing_to_receive();
+  /// Errno::ok if a send could be taken, room or not.
+  Errno may_send();
 
   // timers.cpp
   void on_retransmission_timeout(Nanos now);
@@ -287,27 +282,27 @@ class Connection {
   std::uint64_t snd_wl2_ = 0;
   std::uint64_t snd_up_ = 0;
   ByteQueue send_queue_;
+  std::uint64_t fin_sent_ = 0;  ///< position of our FIN once it went out; 0: it did not
+  Scoreboard scoreboard_;
+  Congestion congestion_;
+  std::uint64_t lost_again_point_ = 0;  ///< no third cut below it
+  std::uint64_t recovery_point_ = 0;    ///< RFC 6675 2; no second cut below it (RFC 6582)
+  unsigned duplicate_acks_ = 0;
   bool fin_queued_ = false;
   bool fin_acked_ = false;
-  std::uint64_t fin_sent_ = 0;  ///< position of our FIN once it went out
-  bool more_ = false;           ///< the last send() said that more comes
-  bool push_due_ = false;       ///< a tail was held back long enough
+  bool more_ = false;      ///< the last send() said that more comes
+  bool push_due_ = false;  ///< a tail was held back long enough
   bool syn_due_ = false;
   bool reset_due_ = false;
   bool probe_due_ = false;
   bool keepalive_due_ = false;
   bool retransmit_due_ = false;  ///< one segment regardless of the window (RFC 6675 5 step 4.3)
-  Scoreboard scoreboard_;
-  NewReno congestion_;
-  unsigned duplicate_acks_ = 0;
-  bool in_recovery_ = false;  ///< fast recovery
-  bool timed_out_ = false;    ///< the retransmission timer's recovery is under way
-  bool syn_lost_ = false;     ///< a SYN was sent again
-  bool was_cut_ = false;      ///< recovery_point_ is that of a cut, not of the handshake
-  bool rescued_ = false;      ///< this recovery had its rescue retransmission (RFC 6675 4 (4))
-  bool probing_ = false;      ///< something was sent into a window of 0
-  std::uint64_t lost_again_point_ = 0;  ///< no third cut below it
-  std::uint64_t recovery_point_ = 0;    ///< RFC 6675 2; no second cut below it (RFC 6582)
+  bool in_recovery_ = false;     ///< fast recovery
+  bool timed_out_ = false;       ///< the retransmission timer's recovery is under way
+  bool syn_lost_ = false;        ///< a SYN was sent again
+  bool was_cut_ = false;         ///< recovery_point_ is that of a cut, not of the handshake
+  bool rescued_ = false;         ///< this recovery had its rescue retransmission (RFC 6675 4 (4))
+  bool probing_ = false;         ///< something was sent into a window of 0
 
   // Receiving.
   std::uint64_t irs_ = 0;
@@ -315,43 +310,47 @@ class Connection {
   std::uint64_t rcv_edge_ = 0;  ///< right edge of the window as advertised; never goes back
   ByteQueue receive_queue_;
   Reassembly reassembly_;
-  std::optional<std::uint64_t> fin_position_;  ///< of a FIN that came, in order or not
-  bool fin_received_ = false;                  ///< in order
+  static constexpr std::uint64_t kNoFin = UINT64_MAX;
+  std::uint64_t fin_position_ = kNoFin;  ///< of a FIN that came, in order or not
+  std::uint64_t rcv_up_ = 0;             ///< position of the urgent byte, while urgent_ is set
+  bool fin_received_ = false;            ///< in order
   bool read_shutdown_ = false;
-  std::uint64_t rcv_up_ = 0;  ///< position of the urgent byte, while urgent_ is set
+  bool ack_now_ = false;
   enum class Urgent : std::uint8_t { none, pending, read } urgent_ = Urgent::none;
   wire::SackBlock duplicate_block_{};  ///< D-SACK to be sent (RFC 2883)
   std::uint32_t ts_recent_ = 0;
   Nanos ts_recent_at_ = 0;
   std::uint64_t last_ack_sent_ = 0;
   std::uint32_t timestamp_offset_ = 0;
-  bool ack_now_ = false;
   std::uint32_t unacknowledged_bytes_ = 0;      ///< received since the last ACK went out
   std::uint32_t peer_segment_ = kDefaultMssV4;  ///< the peer's full segment, as seen
 
   // Time.
   RttEstimator rtt_;
-  std::optional<std::uint64_t> timed_end_;  ///< the segment whose round trip is measured ends here
+  std::uint64_t timed_end_ = 0;  ///< the segment whose round trip is measured ends here; 0: none
   Nanos timed_at_ = 0;
   Nanos retransmit_at_ = kNever;
   Nanos persist_at_ = kNever;
-  unsigned persist_backoff_ = 0;
   Nanos delayed_ack_at_ = kNever;
   Nanos push_at_ = kNever;  ///< when a corked tail goes anyway
   Nanos keepalive_at_ = kNever;
-  unsigned keepalive_probes_ = 0;
   Nanos close_at_ = kNever;  ///< end of TIME-WAIT or of an orphaned FIN-WAIT-2
   Nanos progress_at_ = 0;    ///< when the peer last acknowledged something new, or the wait began
   Nanos last_received_at_ = 0;
   Nanos last_sent_at_ = 0;
   Nanos challenge_since_ = 0;
   unsigned challenges_ = 0;
+  unsigned persist_backoff_ = 0;
+  unsigned keepalive_probes_ = 0;
+  unsigned timeouts_ = 0;  ///< of retransmission, since the last acknowledgment of something new
 
   std::uint64_t charged_ = 0;  ///< bytes charged to the budget
   void charge();
-  std::uint64_t retransmits_ = 0;
-  std::uint64_t bytes_sent_ = 0;
-  std::uint64_t bytes_received_ = 0;
+  // For info(); what it can work out of the positions is not counted.
+  std::uint64_t bytes_retransmitted_ = 0;
+  std::uint32_t retransmits_ = 0;
+  std::uint32_t segments_sent_ = 0;
+  std::uint32_t segments_received_ = 0;
 };
 
 }  // namespace vpollnet::tcp

@@ -2,6 +2,7 @@
 // SEGMENT ARRIVES (RFC 9293 3.10.7), in its order: timestamps, sequence, RST, SYN, ACK, URG, text,
 // FIN.
 #include <algorithm>
+#include <utility>
 
 #include "tcp/connection.hpp"
 
@@ -21,6 +22,8 @@ constexpr unsigned kChallengesPerSecond = 10;
 }  // namespace
 
 Answer Connection::on_segment(Segment&& segment, Nanos now) {
+  segments_received_ +=
+      segment.gso_size == 0 ? 1u : (segment.length + segment.gso_size - 1) / segment.gso_size;
   if (state_ == State::closed) return segment.header.has(wire::kRst) ? Answer::none : Answer::reset;
   if (state_ == State::syn_sent) return on_syn_sent(segment, now);
 
@@ -70,9 +73,9 @@ Answer Connection::on_segment(Segment&& segment, Nanos now) {
     const std::uint64_t ack = unwrap(header.acknowledgment, snd_una_);
     if (ack <= snd_una_ || ack > snd_nxt_) return Answer::reset;
     snd_una_ = iss_ + 1;
-    if (timed_end_ && ack >= *timed_end_) {
+    if (timed_end_ != 0 && ack >= timed_end_) {
       rtt_.sample(now - timed_at_);
-      timed_end_.reset();
+      timed_end_ = 0;
     }
     // RFC 9293 3.10.7.4: this segment's window is the first one that is scaled.
     snd_wnd_ = std::uint64_t{header.window} << send_shift_;
@@ -132,8 +135,8 @@ Answer Connection::on_syn_sent(Segment& segment, Nanos now) {
   }
   snd_una_ = ack;
   negotiate(header);
-  if (timed_end_ && !syn_lost_) rtt_.sample(now - timed_at_);
-  timed_end_.reset();
+  if (timed_end_ != 0 && !syn_lost_) rtt_.sample(now - timed_at_);
+  timed_end_ = 0;
   syn_due_ = false;
   enter_established(now);
   restart_retransmission(now);
@@ -290,23 +293,24 @@ void Connection::on_new_acknowledgment(std::uint64_t ack, const Segment& segment
   const std::uint64_t data_acked = std::min<std::uint64_t>(ack - queue_begin(), send_queue_.size());
 
   // RFC 6298 3 (Karn): only what went out once is measured; a timestamp tells the copies apart.
-  if (timed_end_ && ack >= *timed_end_) {
+  if (timed_end_ != 0 && ack >= timed_end_) {
     rtt_.sample(now - timed_at_);
-    timed_end_.reset();
-  } else if (!timed_end_ && timestamps_on_ && segment.header.timestamps &&
+    timed_end_ = 0;
+  } else if (timed_end_ == 0 && timestamps_on_ && segment.header.timestamps &&
              segment.header.timestamps->echo != 0) {
     const std::int32_t ticks =
         static_cast<std::int32_t>(timestamp(now) - segment.header.timestamps->echo);
     // An echo of what was never sent (security case T20) is in the future or absurdly old.
-    if (ticks >= 0 && ticks < 120'000) rtt_.sample(ticks * kMillisecond);
+    if (ticks >= 0 && ticks < 120'000) rtt_.sample(ticks * kMillisecond, true);
   }
 
   snd_una_ = ack;
   send_queue_.trim_front(data_acked);
   const std::uint64_t delivered = scoreboard_.on_ack(ack, acked, segment_size());
-  progress_at_ = now;
+  const Nanos waited = now - std::exchange(progress_at_, now);
   soft_error_ = Errno::ok;
   duplicate_acks_ = 0;
+  timeouts_ = 0;
 
   const bool was_in_recovery = in_recovery_;
   if (in_recovery_ || timed_out_) {
@@ -322,7 +326,13 @@ void Connection::on_new_acknowledgment(std::uint64_t ack, const Segment& segment
   }
   // Fast recovery leaves the window alone, and so does the ACK that ends it; slow start after a
   // timeout grows it.
-  if (!was_in_recovery) congestion_.on_ack(delivered, 2 * flight >= congestion_.window());
+  if (!was_in_recovery) {
+    if (2 * flight >= congestion_.window()) {
+      congestion_.on_ack(delivered, now, rtt_.srtt());
+    } else {
+      congestion_.on_pause(waited);  // RFC 7661: who sends little learns nothing about the path
+    }
+  }
   on_loss_signs(false);
   charge();
   restart_retransmission(now);  // RFC 6298 5.3
@@ -408,7 +418,7 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
   const std::uint64_t edge = std::max(rcv_edge_, rcv_nxt_);
   const std::uint64_t from = std::max(begin, rcv_nxt_);
   // Behind the FIN there is no text, whatever the peer says later.
-  const std::uint64_t to = std::min({text_end, edge, fin_position_.value_or(UINT64_MAX)});
+  const std::uint64_t to = std::min({text_end, edge, fin_position_});
   const Budget& budget = resources_.budget;
   if (to > from && budget.limit() - budget.used() < to - from) {
     resources_.counters.drop(Drop::memory_budget);
@@ -420,7 +430,7 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
                         static_cast<std::uint32_t>(std::min(text_end, rcv_nxt_))};
   }
   if (text_end > edge) resources_.counters.drop(Drop::tcp_out_of_window);
-  if (fin && text_end <= edge && !fin_position_ && reassembly_.end() <= text_end)
+  if (fin && text_end <= edge && fin_position_ == kNoFin && reassembly_.end() <= text_end)
     fin_position_ = text_end;
 
   const bool in_order = from == rcv_nxt_;
@@ -453,7 +463,6 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
       } else {
         for (Slice& slice : kept) receive_queue_.append(std::move(slice), resources_.pool);
       }
-      bytes_received_ += next - rcv_nxt_;
       rcv_nxt_ = next;
     } else {
       const std::size_t held = reassembly_.bytes();
@@ -473,7 +482,7 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
   } else if (segment.length > 0) {
     acknowledge(segment, now);
   }
-  if (fin_position_ && *fin_position_ == rcv_nxt_) on_finish(now);
+  if (fin_position_ == rcv_nxt_) on_finish(now);
   return Answer::none;
 }
 

@@ -21,9 +21,11 @@ class RttEstimator {
   /// RFC 6298 2.5: at least 60 s.
   static constexpr Nanos kMaximum = 120 * kSecond;
 
-  /// RFC 6298 2.2, 2.3. `sample` is a measured round trip that no retransmission makes ambiguous.
-  void sample(Nanos sample) {
+  /// RFC 6298 2.2, 2.3. `sample` is a measured round trip that no retransmission makes ambiguous;
+  /// `coarse`: by timestamps, in milliseconds, too coarse to be the least.
+  void sample(Nanos sample, bool coarse = false) {
     sample = std::max<Nanos>(sample, 1);
+    if (!coarse && (least_ == 0 || sample < least_)) least_ = sample;
     if (srtt_ == 0) {
       srtt_ = sample;
       rttvar_ = sample / 2;
@@ -51,11 +53,14 @@ class RttEstimator {
   /// 0 before the first measurement.
   Nanos srtt() const { return srtt_; }
   Nanos rttvar() const { return rttvar_; }
+  /// The least of all samples; 0 before the first.
+  Nanos least() const { return least_; }
 
  private:
   Nanos srtt_ = 0;
   Nanos rttvar_ = 0;
   Nanos rto_ = kInitial;
+  Nanos least_ = 0;
   unsigned backoff_ = 0;
 };
 

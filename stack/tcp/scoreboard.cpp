@@ -98,6 +98,10 @@ std::uint64_t Scoreboard::pipe(std::uint64_t una, std::uint64_t nxt) const {
   return sum > duplicates_ ? sum - duplicates_ : 0;
 }
 
+std::uint64_t Scoreboard::lost(std::uint64_t una) const {
+  return lost_edge_ > una ? lost_edge_ - una - sacked_.covered(una, lost_edge_) : 0;
+}
+
 Interval Scoreboard::next_lost(std::uint64_t una) const {
   for (const Interval& range : lost_again_.all()) {
     const Interval gap = sacked_.first_gap(std::max(range.begin, una), range.end);

@@ -46,6 +46,10 @@ class Scoreboard {
 
   /// RFC 6675 4, SetPipe: bytes believed to be in the network.
   std::uint64_t pipe(std::uint64_t una, std::uint64_t nxt) const;
+  /// Bytes above `una` that count as lost, those that went out again too.
+  std::uint64_t lost(std::uint64_t una) const;
+  /// Bytes that SACK has reported and no cumulative acknowledgment yet.
+  std::uint64_t reported() const { return sacked_.total(); }
   /// RFC 6675 4, NextSeg rule 1: the next lost range that was not sent again; empty if none.
   Interval next_lost(std::uint64_t una) const;
   /// NextSeg rule 3: the next range below what SACK reported that was neither sent again nor counts

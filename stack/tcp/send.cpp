@@ -42,6 +42,7 @@ std::optional<Outgoing> Connection::next_segment(Nanos now) {
 }
 
 Outgoing Connection::make(std::uint8_t flags, std::uint64_t sequence, Nanos now) {
+  segments_sent_++;
   Outgoing out;
   wire::TcpHeader& header = out.header;
   header.flags = flags;
@@ -130,7 +131,11 @@ Outgoing Connection::data_segment(std::uint64_t begin, std::uint64_t end, Nanos 
   Outgoing out = make(flags, begin, now);
   if (text_end > begin) {
     send_queue_.share(begin - queue_begin(), text_end - begin, out.packet);
-    if (text_end - begin > mss) out.packet.gso_size = static_cast<std::uint16_t>(mss);
+    if (text_end - begin > mss) {
+      out.packet.gso_size = static_cast<std::uint16_t>(mss);
+      segments_sent_ += static_cast<std::uint32_t>((text_end - begin - 1) / mss);
+    }
+    if (begin < snd_nxt_) bytes_retransmitted_ += text_end - begin;
   }
   on_sent(end, begin < snd_nxt_, now);
   return out;
@@ -223,7 +228,6 @@ std::optional<Outgoing> Connection::new_segment(Nanos now) {
   push_at_ = kNever;
   const std::uint64_t end = snd_nxt_ + length;
   const bool with_fin = fin_queued_ && end == queue_end() && edge > end;
-  bytes_sent_ += length;
   return data_segment(snd_nxt_, with_fin ? end + 1 : end, now);
 }
 
@@ -233,7 +237,6 @@ std::optional<Outgoing> Connection::probe_segment(Nanos now) {
   const std::uint64_t length = std::clamp<std::uint64_t>(snd_wnd_, 1, segment_size());
   const std::uint64_t end = std::min(snd_nxt_ + length, send_end());
   if (snd_wnd_ == 0) probing_ = true;
-  bytes_sent_ += std::min(end, queue_end()) - snd_nxt_;
   return data_segment(snd_nxt_, end, now);
 }
 
@@ -241,11 +244,13 @@ void Connection::on_sent(std::uint64_t end, bool again, Nanos now) {
   if (again) {
     retransmits_++;
     resources_.counters.tcp_retransmits++;
-    timed_end_.reset();  // Karn
+    timed_end_ = 0;  // Karn
   } else {
-    if (snd_una_ == snd_nxt_ && persist_backoff_ == 0)
+    if (snd_una_ == snd_nxt_ && persist_backoff_ == 0) {
+      congestion_.on_pause(now - progress_at_);
       progress_at_ = now;  // the wait for an ACK begins
-    if (!timed_end_) {
+    }
+    if (timed_end_ == 0) {
       timed_end_ = end;
       timed_at_ = now;
     }

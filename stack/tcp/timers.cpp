@@ -73,8 +73,9 @@ void Connection::on_retransmission_timeout(Nanos now) {
     return;
   }
   const bool first = snd_una_ >= recovery_point_ || !timed_out_;
-  rtt_.back_off();     // RFC 6298 5.5
-  timed_end_.reset();  // Karn's algorithm: what is sent again measures nothing
+  rtt_.back_off();  // RFC 6298 5.5
+  timeouts_++;
+  timed_end_ = 0;  // Karn's algorithm: what is sent again measures nothing
   if (state_ == State::syn_sent || state_ == State::syn_received) {
     syn_due_ = true;
     syn_lost_ = true;

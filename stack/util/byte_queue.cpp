@@ -69,19 +69,31 @@ std::size_t ByteQueue::locate(std::size_t& offset) const {
   return hint_slice_;
 }
 
-void ByteQueue::share(std::size_t offset, std::size_t length, Packet& packet) const {
-  if (offset >= size_) return;
+template <class Take>
+std::size_t ByteQueue::share_parts(std::size_t offset, std::size_t length, Take take) const {
+  if (offset >= size_) return 0;
   length = std::min(length, size_ - offset);
+  std::size_t left = length;
   std::size_t at = locate(offset);
-  while (length > 0) {
+  while (left > 0) {
     Slice part =
         slices_[at].part(static_cast<std::uint32_t>(offset),
-                         static_cast<std::uint32_t>(std::min<std::size_t>(length, UINT32_MAX)));
-    length -= part.size();
+                         static_cast<std::uint32_t>(std::min<std::size_t>(left, UINT32_MAX)));
+    left -= part.size();
     offset = 0;
     at++;
-    packet.append(std::move(part));
+    take(std::move(part));
   }
+  return length;
+}
+
+void ByteQueue::share(std::size_t offset, std::size_t length, Packet& packet) const {
+  share_parts(offset, length, [&](Slice&& part) { packet.append(std::move(part)); });
+}
+
+std::size_t ByteQueue::share(std::size_t offset, std::size_t length,
+                             std::vector<Slice>& out) const {
+  return share_parts(offset, length, [&](Slice&& part) { out.push_back(std::move(part)); });
 }
 
 std::size_t ByteQueue::copy_out(std::size_t offset, std::span<std::uint8_t> out) const {

@@ -27,6 +27,8 @@ class ByteQueue {
   void append_all(ByteQueue&& other);
   /// Adds bytes [offset, offset + length) to the body of `packet` without copying them.
   void share(std::size_t offset, std::size_t length, Packet& packet) const;
+  /// The same into `out`, behind what it has. Returns how many bytes there were.
+  std::size_t share(std::size_t offset, std::size_t length, std::vector<Slice>& out) const;
   /// Copies up to out.size() bytes from `offset` on; returns how many.
   std::size_t copy_out(std::size_t offset, std::span<std::uint8_t> out) const;
   /// Drops `count` bytes (at most all) at the front.
@@ -36,6 +38,8 @@ class ByteQueue {
   void clear();
 
  private:
+  template <class Take>
+  std::size_t share_parts(std::size_t offset, std::size_t length, Take take) const;
   /// The slice that holds byte `offset` and how far into it; moves the hint there.
   std::size_t locate(std::size_t& offset) const;
 

@@ -28,8 +28,18 @@ enum class Drop : std::uint8_t {
   ipv6_not_for_us,
   ipv6_bad_header_chain,
   ip_unknown_protocol,
+  ip_reverse_path,
+  ip_hop_limit,
   ip_no_route,
   ip_too_big,
+  forward_no_route,
+  forward_too_big,
+  filter_dropped,
+  filter_rejected,
+  connection_limit,
+  nat_conflict,
+  nat_no_port,
+  nat_untranslatable,
   fragment_malformed,
   fragment_overlap,
   fragment_timeout,
@@ -38,11 +48,13 @@ enum class Drop : std::uint8_t {
   icmp_bad_checksum,
   icmp_ignored,
   icmp_rate_limited,
+  igmp_ignored,
   ndp_malformed,
   ndp_ignored,
   udp_malformed,
   udp_bad_checksum,
   udp_no_socket,
+  udp_source_filtered,
   udp_queue_full,
   ping_no_socket,
   ping_queue_full,
@@ -65,6 +77,8 @@ enum class Drop : std::uint8_t {
 
 inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(Drop::count_);
 
+// A row each: clang-format would fill the lines.
+// clang-format off
 inline constexpr std::array<std::string_view, kDropReasons> kDropNames{
     "ethernet_malformed",
     "ethernet_not_for_us",
@@ -83,8 +97,18 @@ inline constexpr std::array<std::string_view, kDropReasons> kDropNames{
     "ipv6_not_for_us",
     "ipv6_bad_header_chain",
     "ip_unknown_protocol",
+    "ip_reverse_path",
+    "ip_hop_limit",
     "ip_no_route",
     "ip_too_big",
+    "forward_no_route",
+    "forward_too_big",
+    "filter_dropped",
+    "filter_rejected",
+    "connection_limit",
+    "nat_conflict",
+    "nat_no_port",
+    "nat_untranslatable",
     "fragment_malformed",
     "fragment_overlap",
     "fragment_timeout",
@@ -93,11 +117,13 @@ inline constexpr std::array<std::string_view, kDropReasons> kDropNames{
     "icmp_bad_checksum",
     "icmp_ignored",
     "icmp_rate_limited",
+    "igmp_ignored",
     "ndp_malformed",
     "ndp_ignored",
     "udp_malformed",
     "udp_bad_checksum",
     "udp_no_socket",
+    "udp_source_filtered",
     "udp_queue_full",
     "ping_no_socket",
     "ping_queue_full",
@@ -116,6 +142,7 @@ inline constexpr std::array<std::string_view, kDropReasons> kDropNames{
     "interface_down",
     "link_queue_full",
 };
+// clang-format on
 
 /// Whether a packet that comes in ends for this reason. The others befall what is sent, perhaps in
 /// answer to it.

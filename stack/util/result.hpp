@@ -42,6 +42,7 @@ enum class Errno : int {
   no_such_device = ENODEV,
   too_many_open = EMFILE,
   protocol = EPROTO,
+  no_entry = ENOENT,
 };
 
 /// Either a value of type T or the errno that says why there is none.

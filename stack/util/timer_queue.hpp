@@ -58,6 +58,19 @@ class TimerQueue {
     return due;
   }
 
+  /// Sorts anew what comes first, for as long as its deadline, by `deadline_of(object)`, has moved
+  /// away: `most` entries at most. Whoever is woken for one of them is then not woken for each.
+  template <class DeadlineOf>
+  void put_off(int most, DeadlineOf deadline_of) {
+    for (; most > 0 && !heap_.empty(); most--) {
+      Object& first = *heap_.front();
+      const Nanos deadline = deadline_of(first);
+      if (deadline <= next()) return;
+      cancel(first);
+      arm(first, deadline);
+    }
+  }
+
   std::size_t size() const { return heap_.size(); }
 
  private:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "wire/ipv4.hpp"
 
+#include <cstring>
+
 #include "wire/bytes.hpp"
 #include "wire/checksum.hpp"
 
@@ -118,6 +120,29 @@ void emit_ipv4(const Ipv4Header& header, std::span<std::uint8_t> out) {
     store16(&out[22], 0);  // RFC 2113 2.1: routers shall examine the packet
   }
   finish_ipv4(out.first(length));
+}
+
+void decrement_ttl(std::span<std::uint8_t> header) {
+  constexpr std::size_t kTtlField = 8;
+  const std::uint16_t before = load16(&header[kTtlField]);
+  header[kTtlField]--;
+  store16(&header[kChecksumField],
+          update_checksum(load16(&header[kChecksumField]), before, load16(&header[kTtlField])));
+}
+
+void blank_uncopied_options(std::span<std::uint8_t> header) {
+  constexpr std::uint8_t kCopied = 0x80;
+  std::size_t at = kIpv4HeaderMin;
+  while (at < header.size() && header[at] != kEndOfList) {
+    std::size_t length = 1;
+    if (header[at] != kNoOperation) {
+      if (header.size() - at < 2) return;
+      length = header[at + 1];
+      if (length < 2 || length > header.size() - at) return;
+      if ((header[at] & kCopied) == 0) std::memset(&header[at], kNoOperation, length);
+    }
+    at += length;
+  }
 }
 
 void finish_ipv4(std::span<std::uint8_t> header) {

@@ -58,4 +58,13 @@ void emit_ipv4(const Ipv4Header& header, std::span<std::uint8_t> out);
 /// Computes the checksum of a header in place, for who has changed it.
 void finish_ipv4(std::span<std::uint8_t> header);
 
+/// Takes one hop off the TTL of `header` and brings its checksum along (RFC 1141, RFC 1624). The
+/// TTL is not 0.
+void decrement_ttl(std::span<std::uint8_t> header);
+
+/// Overwrites the options that may not be in fragments behind the first (RFC 791 3.1, the copied
+/// flag) with No Operation, in a header whose options parse_ipv4 could read. The checksum is stale
+/// afterwards.
+void blank_uncopied_options(std::span<std::uint8_t> header);
+
 }  // namespace vpollnet::wire

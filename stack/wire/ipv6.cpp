@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "wire/ipv6.hpp"
 
+#include <algorithm>
+
 #include "wire/bytes.hpp"
 
 namespace vpollnet::wire {
@@ -211,6 +213,13 @@ void emit_ipv6(const Ipv6Header& header, std::span<std::uint8_t> out) {
   out[7] = header.hop_limit;
   store_address(&out[8], header.source);
   store_address(&out[kDestinationField], header.destination);
+}
+
+bool is_v4_mapped(const IpAddress& address) {
+  const auto bytes = address.bytes();
+  return bytes.size() == 16 && bytes[10] == 0xff && bytes[11] == 0xff &&
+         std::all_of(bytes.begin(), bytes.begin() + 10,
+                     [](std::uint8_t byte) { return byte == 0; });
 }
 
 std::optional<Ipv6Fragment> parse_ipv6_fragment(std::span<const std::uint8_t> bytes) {

@@ -41,6 +41,11 @@ struct Ipv6Header {
 std::optional<Ipv6Header> parse_ipv6(std::span<const std::uint8_t> bytes, std::size_t packet_size);
 inline constexpr std::size_t ipv6_size(const Ipv6Header&) { return kIpv6Header; }
 void emit_ipv6(const Ipv6Header& header, std::span<std::uint8_t> out);
+/// Takes one hop off the hop limit of `header`, which is not 0.
+inline void decrement_hop_limit(std::span<std::uint8_t> header) { header[7]--; }
+
+/// ::ffff:0:0/96, which has no business on a wire (RFC 4291 2.5.5.2 is about sockets).
+bool is_v4_mapped(const IpAddress& address);
 
 struct Ipv6Fragment {
   std::uint8_t next_header = 0;

@@ -4,13 +4,14 @@
 #include <cstring>
 
 #include "wire/bytes.hpp"
+#include "wire/domain_name.hpp"
 #include "wire/icmpv6.hpp"
 
 namespace vpollnet::wire {
 
 namespace {
 
-/// RFC 4861 4.6, RFC 3971 5.3.2, RFC 8106 5.1.
+/// RFC 4861 4.6, RFC 3971 5.3.2, RFC 8106 5.
 enum NdpOption : std::uint8_t {
   kSourceLinkAddress = 1,
   kTargetLinkAddress = 2,
@@ -18,6 +19,7 @@ enum NdpOption : std::uint8_t {
   kMtu = 5,
   kNonce = 14,
   kRecursiveDns = 25,
+  kDnsSearchList = 31,
 };
 
 constexpr std::size_t kUnit = 8;  ///< option lengths count in units of eight bytes
@@ -27,6 +29,7 @@ constexpr std::size_t kAdvertisementSize = 16;
 constexpr std::size_t kRedirectSize = 40;
 constexpr std::size_t kPrefixOption = 32;
 constexpr std::size_t kServerOption = 24;
+constexpr std::size_t kSearchHeader = 8;
 
 /// The checks that are common to RFC 4861 6.1.1, 6.1.2, 7.1.1, 7.1.2 and 8.1.
 bool acceptable(std::span<const std::uint8_t> message, const NdpEnvelope& envelope,
@@ -87,12 +90,25 @@ bool read_servers(std::span<const std::uint8_t> option, RouterAdvertisement& val
   return true;
 }
 
+bool read_search_list(std::span<const std::uint8_t> option, RouterAdvertisement& value) {
+  if (option.size() < kSearchHeader + kUnit) return false;  // RFC 8106 5.2: two units at least
+  const auto names = option.subspan(kSearchHeader);
+  // RFC 8106 5.3.1: names that are no names are passed over.
+  if (value.search.size != 0 || names.size() > DnsSearchList::kMaxBytes || !are_domain_names(names))
+    return true;
+  value.search.lifetime = load32(&option[4]);
+  value.search.size = names.size();
+  std::memcpy(value.search.names.data(), names.data(), names.size());
+  return true;
+}
+
 bool read_router_option(std::uint8_t type, std::span<const std::uint8_t> option,
                         RouterAdvertisement& value) {
   switch (type) {
   case kSourceLinkAddress: return read_mac(option, value.source_mac);
   case kPrefixInformation: return read_prefix(option, value);
   case kRecursiveDns: return read_servers(option, value);
+  case kDnsSearchList: return read_search_list(option, value);
   case kMtu:
     if (option.size() != kUnit) return false;
     value.mtu = load32(&option[4]);
@@ -115,6 +131,12 @@ std::size_t put_mac(std::uint8_t type, const std::optional<MacAddress>& mac, std
   out[at + 1] = 1;
   store_mac(&out[at + 2], *mac);
   return at + kUnit;
+}
+
+/// The names padded with zeros to whole units.
+std::size_t search_size(const DnsSearchList& search) {
+  if (search.size == 0) return 0;
+  return kSearchHeader + (search.size + kUnit - 1) / kUnit * kUnit;
 }
 
 std::size_t mac_size(const std::optional<MacAddress>& mac) { return mac ? kUnit : 0; }
@@ -241,7 +263,8 @@ std::optional<RouterAdvertisement> parse_router_advertisement(std::span<const st
 
 std::size_t router_advertisement_size(const RouterAdvertisement& value) {
   return kAdvertisementSize + mac_size(value.source_mac) + (value.mtu ? kUnit : 0) +
-         value.prefix_count * kPrefixOption + value.server_count * kServerOption;
+         value.prefix_count * kPrefixOption + value.server_count * kServerOption +
+         search_size(value.search);
 }
 
 void emit_router_advertisement(const RouterAdvertisement& value, std::span<std::uint8_t> out) {
@@ -275,6 +298,12 @@ void emit_router_advertisement(const RouterAdvertisement& value, std::span<std::
     out[at + 1] = kServerOption / kUnit;
     store32(&out[at + 4], value.servers[i].lifetime);
     store_address(&out[at + 8], value.servers[i].server);
+  }
+  if (const std::size_t size = search_size(value.search); size != 0) {
+    out[at] = kDnsSearchList;
+    out[at + 1] = static_cast<std::uint8_t>(size / kUnit);
+    store32(&out[at + 4], value.search.lifetime);
+    std::memcpy(&out[at + kSearchHeader], value.search.names.data(), value.search.size);
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Neighbour discovery messages: bytes <-> values (RFC 4861 4, RFC 8106 5.1, RFC 4191 2.2).
+// Neighbour discovery messages: bytes <-> values (RFC 4861 4, RFC 8106 5, RFC 4191 2.2).
 //
 // Each parser gets the whole ICMPv6 message, checksum verified, and does every check of RFC 4861
 // 6.1, 7.1 and 8.1 that the packet alone allows: a message that fails one is discarded whole.
@@ -76,6 +76,16 @@ struct RecursiveDns {
   bool operator==(const RecursiveDns&) const = default;
 };
 
+/// Names to complete others with (RFC 8106 5.2), as domain_name.hpp writes them.
+struct DnsSearchList {
+  static constexpr std::size_t kMaxBytes = 248;
+
+  std::uint32_t lifetime = 0;  ///< seconds, or kInfiniteLifetime
+  std::array<std::uint8_t, kMaxBytes> names{};
+  std::size_t size = 0;  ///< of `names`, in bytes; 0: no option
+  bool operator==(const DnsSearchList&) const = default;
+};
+
 struct RouterAdvertisement {
   /// More than these are passed over: no advertisement can make a host hold more.
   static constexpr std::size_t kMaxPrefixes = 16;
@@ -94,6 +104,7 @@ struct RouterAdvertisement {
   std::size_t prefix_count = 0;
   std::array<RecursiveDns, kMaxServers> servers{};
   std::size_t server_count = 0;
+  DnsSearchList search;  ///< the first that fits
   bool operator==(const RouterAdvertisement&) const = default;
 };
 std::optional<RouterAdvertisement> parse_router_advertisement(std::span<const std::uint8_t> message,

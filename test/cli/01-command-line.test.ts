@@ -9,7 +9,9 @@ import { describe, expect, test } from 'vitest';
 import { root } from '../ts/support.js';
 import { has, main, vpollnet } from './support.js';
 
-const commands = readFileSync(join(root, 'docs/cli.md'), 'utf8').match(/(?<=^## vpollnet )\w+/gm);
+const commands = readFileSync(join(root, 'docs/cli.md'), 'utf8').match(
+  /(?<=^## vpollnet )[\w-]+/gm,
+);
 
 test('--version tells the package’s version', async () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -22,7 +24,9 @@ describe('help', () => {
   test('lists every command that docs/cli.md explains', async () => {
     const { code, stdout, stderr } = await vpollnet(['--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect([...stdout.matchAll(/^ {2}vpollnet (\w+)/gm)].map(([, name]) => name)).toEqual(commands);
+    expect([...stdout.matchAll(/^ {2}vpollnet ([\w-]+)/gm)].map(([, name]) => name)).toEqual(
+      commands,
+    );
     expect(stdout).toContain('Exit codes:');
   });
 
@@ -79,6 +83,39 @@ describe('a wrong command line is one line on stderr, with a hint, and code 2', 
     ],
     [['stacks', 'more'], /^vpollnet stacks: unknown argument: more/],
     [['terminal', '--link', 'cable:x'], /--link and --connect belong together/],
+    [['gateway'], /^vpollnet gateway: there must be one of: -- COMMAND, --link URL, --pid PID/],
+    [['gateway', '--'], /^vpollnet gateway: no command follows '--'/],
+    [['gateway', 'ls'], /^vpollnet gateway: unknown argument: ls/],
+    [['gateway', '--pid', '1', '--', 'ls', '--all'], /^vpollnet gateway: there must be one of/],
+    [
+      ['gateway', '--allow', 'tcp:x:y', '--', 'ls'],
+      /^vpollnet gateway: --allow: 'y' in 'tcp:x:y' is not a list of ports/,
+    ],
+    [
+      ['gateway', '--ask', 'all', '--', 'ls'],
+      /^vpollnet gateway: --ask needs --ui or --control: somebody has to answer/,
+    ],
+    [
+      ['gateway', '--default', 'maybe', '--', 'ls'],
+      /default cannot be "maybe"; there are "allow-public", "deny", "ask", "allow-all"/,
+    ],
+    [
+      ['gateway', '--network', '10.0.2.0/30', '--', 'ls'],
+      /--network must have a prefix from \/8 to \/25, not '10\.0\.2\.0\/30'/,
+    ],
+    [
+      ['gateway', '--network6', '10.0.2.0/24', '--', 'ls'],
+      /--network6 must be a network of IPv6, such as fd00::\/64, not/,
+    ],
+    [['gateway', '-p', '80', '--', 'ls'], /^vpollnet gateway: --publish: '80' is not of the form/],
+    [['gateway', '--ui', '8080', '--', 'ls'], /--ui must be ADDRESS:PORT, .* not '8080'/],
+    [['gateway', '--mtu', '100', '--', 'ls'], /--mtu must be a whole number from 1280 to 65520/],
+    [['gateway-control', 'x'], /^vpollnet gateway-control: an argument is missing/],
+    [['gateway-control', 'x', 'kil', '1'], /action cannot be "kil"; there are "flows"/],
+    [
+      ['gateway-control', 'x', 'answer', '1'],
+      /it is 'answer ID allow\|deny\|drop', and 1 arguments are given/,
+    ],
     [
       ['completion', 'fish'],
       /^vpollnet completion: .*shell cannot be "fish"; there are "bash", "zsh"/,
@@ -103,6 +140,8 @@ describe('completion', () => {
     [[''], commands ?? [], ['--json']],
     [['st'], ['stacks'], ['ping']],
     [['ping', '--co'], ['--count'], ['--interval']],
+    [['ru'], ['run'], ['ping']],
+    [['run', '--ho'], ['--host', '--host-dns'], ['--link']],
     [['stacks', '--sort', ''], ['recv-q', 'local'], ['stacks']],
     [['completion', ''], ['bash', 'zsh'], ['ping']],
   ];

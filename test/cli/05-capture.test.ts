@@ -79,8 +79,8 @@ describe.skipIf(!hasTshark)('a recording', () => {
     await talker(far);
     const path = file();
     const running = start([main, 'capture', '--link', near, '-w', path]);
-    await until(() => running.stderr.includes('listening on'), 10_000);
-    await until(() => readFileSync(path).length > 1000, 10_000);
+    await until(() => running.stderr.includes('listening on'));
+    await until(() => readFileSync(path).length > 1000);
     running.child.kill(signal);
     const { code, stderr } = await running.ended;
     expect(code).toBe(0);

@@ -54,7 +54,7 @@ export class Running {
     return this.child.pid as number;
   }
 
-  async shows(text: string | RegExp, ms = 10_000): Promise<void> {
+  async shows(text: string | RegExp, ms = 20_000): Promise<void> {
     const isShown = () =>
       typeof text === 'string' ? this.stdout.includes(text) : text.test(this.stdout);
     await until(isShown, ms).catch(() => {
@@ -120,7 +120,7 @@ export class Terminal {
   }
 
   /** Waits until the screen has it, and returns the screen. */
-  async shows(text: string | RegExp, ms = 15_000): Promise<string> {
+  async shows(text: string | RegExp, ms = 20_000): Promise<string> {
     const end = performance.now() + ms;
     for (;;) {
       const screen = this.screen();

@@ -28,8 +28,19 @@ export function ip(...args: string[]): void {
 
 /** A command to its end; what it printed. */
 export async function sh(file: string, ...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(file, args, { timeout: 20_000 });
+  const { stdout } = await promisify(execFile)(file, args, { timeout: 50_000 });
   return stdout;
+}
+
+/**
+ * The kernel pings `host`: each of `count` requests is answered. One at a time: of several, ping(8) waits for the last
+ * answer only twice as long as another one took.
+ */
+export async function pinged(host: string, count: number, ...options: string[]): Promise<void> {
+  for (let i = 0; i < count; i += 1) {
+    const output = await sh('ping', '-c', '1', '-W', '10', ...options, host);
+    if (!output.includes('1 received')) throw new Error(output);
+  }
 }
 
 /** Makes a TAP or TUN with the kernel's addresses on it, up. */
@@ -89,7 +100,7 @@ export async function kernelServer(
 export async function ready(
   socket: { fd: number },
   events: number,
-  timeoutMs = 10_000,
+  timeoutMs = 20_000,
 ): Promise<number> {
   const fds = [{ fd: socket.fd, events, revents: 0 }];
   if ((await pollAsync(fds, timeoutMs)) === 0) throw new Error('nothing came in time');

@@ -16,7 +16,9 @@ import {
   checkTypes,
 } from './rules.js';
 
-const folders = '.ci bench cli cmake examples kernel scripts stack test ts vpoll'.split(' ');
+const folders = '.ci bench cli cmake examples kernel namespace scripts stack test ts vpoll'.split(
+  ' ',
+);
 const isCode = /(^|\/)(CMakeLists\.txt|Makefile|Kconfig|run)$|\.(c|h|cpp|hpp|ts|mjs|sh|cmake)$/;
 
 const read = (file: string) => readFileSync(join(root, file), 'utf8');

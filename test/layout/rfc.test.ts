@@ -36,19 +36,27 @@ function readTests(cell: string): Row['tests'] {
     });
 }
 
-/** The names of the tests in a C++ file, pieces of a split string joined. */
+/** The names of the tests in a C++ or TypeScript file, pieces of a split string joined. */
 function testNames(source: string): string[] {
-  return [
-    ...source.matchAll(/TEST_CASE(?:_FIXTURE\(\s*\w+,|\()\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\)/g),
-  ].map((match) =>
-    [...(match[1] ?? '').matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((piece) => piece[1]).join(''),
+  const native = source.matchAll(
+    /TEST_CASE(?:_FIXTURE\(\s*\w+,|\()\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\)/g,
   );
+  const typescript = source.matchAll(/^\s*test\(\s*(['"])((?:(?!\1).)*)\1/gm);
+  return [
+    ...[...native].map((match) =>
+      [...(match[1] ?? '').matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((piece) => piece[1]).join(''),
+    ),
+    ...[...typescript].map((match) => match[2] ?? ''),
+  ];
 }
+
+/** The core's files are under stack/. */
+const pathOf = (file: string) => (/^(ts|cli)\//.test(file) ? file : `stack/${file}`);
 
 /** What is wrong with the rows, in words. */
 function problems(rows: Row[], read: (file: string) => string | null): string[] {
   return rows.flatMap(({ clause, file, tests }) => [
-    ...(read(`stack/${file}`) === null ? [`${clause}: there is no stack/${file}`] : []),
+    ...(read(pathOf(file)) === null ? [`${clause}: there is no ${pathOf(file)}`] : []),
     ...tests
       .filter((entry) => !testNames(read(`test/${entry.file}`) ?? '').includes(entry.name))
       .map((entry) => `${clause}: test/${entry.file} has no test '${entry.name}'`),

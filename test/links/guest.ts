@@ -32,26 +32,29 @@ export interface Guest {
  * @param netdevs what follows `-netdev`, without the id
  * @param script of the guest's shell; the machine is turned off when it ends
  * @param seconds what it may take
+ * @param programs of this machine, beside busybox: they are at the same path there, with their libraries
  */
 export function bootGuest(
   netdevs: string[],
   script: string,
   seconds: number,
   card: (index: number) => string = () => 'virtio-net-pci',
+  programs: string[] = [],
 ): Guest {
   const stop = new AbortController();
   const output = withWorkFolder(false, async (work) => {
     const kernel = await debianKernel('6.1');
     const files = new Initramfs(join(work, 'tree'));
     files.text('/script.sh', script);
-    const programs = [{ name: 'script', seconds, command: 'sh /script.sh' }];
-    files.list(kernel.network, programs);
+    for (const program of programs) await files.program(program, program);
+    const runs = [{ name: 'script', seconds, command: 'sh /script.sh' }];
+    files.list(kernel.network, runs);
     const initramfs = join(work, 'initramfs');
     await files.pack(initramfs);
     const console = join(work, 'console');
     const results = join(work, 'results');
     const ended = await boot({
-      ...{ kernel: kernel.image, initramfs, memory: 192, console, results, programs },
+      ...{ kernel: kernel.image, initramfs, memory: 192, console, results, programs: runs },
       bootSeconds: 120,
       onResult: () => {},
       devices: netdevs.flatMap((netdev, i) => [

@@ -30,7 +30,7 @@ export class Machine {
   run(...command: string[]): string {
     return execFileSync('nsenter', ['-t', `${this.pid}`, '-n', ...command], {
       encoding: 'utf8',
-      timeout: 20_000,
+      timeout: 50_000,
     });
   }
 
@@ -46,10 +46,10 @@ export class Machine {
     });
   }
 
-  /** Whether `host` answers one of three pings. */
+  /** Whether `host` answers one of three pings within ten seconds; a shorter time is in the options. */
   pings(host: string, ...options: string[]): boolean {
     try {
-      this.run('ping', '-c', '3', '-i', '0.2', '-W', '1', ...options, host);
+      this.run('ping', '-c', '3', '-i', '0.2', '-W', '10', ...options, host);
       return true;
     } catch {
       return false;

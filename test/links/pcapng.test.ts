@@ -120,6 +120,28 @@ describe.skipIf(missing.length > 0)('a recording', () => {
     expect(JSON.stringify(json)).toContain('dropped: udp_no_socket');
   });
 
+  test('of one socket is what tshark picks from that of the link', async () => {
+    const { near, far } = await stacks();
+    const [all, one] = [join(folder, 'all.pcapng'), join(folder, 'one.pcapng')] as const;
+    const whole = near.record(all);
+    const socket = near.socket('udp').bind({ port: 4000 });
+    const part = socket.record(one);
+    const server = far.socket('udp').bind({ port: 5 });
+    socket.sendTo('ping', { host: '10.0.0.2', port: 5 });
+    await ready(server, POLLIN);
+    server.sendTo(Buffer.alloc(65_000), { host: '10.0.0.1', port: 4000 });
+    await ready(socket, POLLIN);
+    socket.sendTo('nobody', { host: '10.0.0.2', port: 9 });
+    await converse(near, far);
+    for (const recording of [whole, part]) await recording.stop();
+    const of = (file: string, filter: string) => run('tshark', '-t', 'a', '-r', file, '-Y', filter);
+    // Without number and time, which each recording has of its own.
+    const columns = (text: string) => text.replace(/^ *\d+ +\S+ +/gm, '');
+    const picked = columns(await of(all, 'udp.port == 4000'));
+    expect(picked.trimEnd().split('\n').length).toBeGreaterThanOrEqual(4);
+    expect(columns(await of(one, ''))).toBe(picked);
+  });
+
   test('has checksums that tshark finds right, also of large packets', async () => {
     const check = ['ip', 'tcp', 'udp'].flatMap((one) => ['-o', `${one}.check_checksum:TRUE`]);
     // An ICMP error quotes a datagram as it came over the cable.

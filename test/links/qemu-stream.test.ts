@@ -35,7 +35,7 @@ async function open(url: string): Promise<{ stack: Stack; events: string[] }> {
   return { stack, events };
 }
 
-const soon = { timeout: 10_000, interval: 10 };
+const soon = { timeout: 20_000, interval: 10 };
 
 test('listening: down until QEMU connects, whatever comes then, and up again with the next one', async () => {
   const path = freshPath();

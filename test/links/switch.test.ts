@@ -6,15 +6,16 @@
 
 import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { Stack, Switch, type SwitchPort, type TcpSocket } from '../../ts/index.js';
+import { POLLIN, Stack, Switch, type SwitchPort, type TcpSocket } from '../../ts/index.js';
 import {
   connect,
   ip,
   kernelServer,
   makeDevice,
   material,
+  pinged,
+  ready,
   receiveAll,
   removeDevice,
   sendAll,
@@ -41,8 +42,6 @@ async function stackOnCable(...addresses: string[]): Promise<{ stack: Stack; url
   onTestFinished(() => stack.close());
   return { stack, url };
 }
-
-const pingFromKernel = (to: string) => sh('ping', '-c', '2', '-i', '0.2', '-W', '2', to);
 
 /** A transfer each way between the stack and a server of the kernel's; both must arrive whole. */
 async function transferBothWays(stack: Stack, kernel: string): Promise<void> {
@@ -78,8 +77,8 @@ test.each([
 ])('the kernel on a TAP and a stack on a cable meet at a switch, %s', async (_, offloads) => {
   const { stack, url } = await stackOnCable('10.0.0.2/24', 'fd00::2/64');
   const sw = await openSwitch({ url: 'tap://tap0', name: 'kernel', offloads }, { url });
-  await pingFromKernel('10.0.0.2');
-  await pingFromKernel('fd00::2');
+  await pinged('10.0.0.2', 2);
+  await pinged('fd00::2', 2);
   await transferBothWays(stack, '10.0.0.1');
   await transferBothWays(stack, 'fd00::1');
   expect(new Set(sw.table().map(({ port }) => port))).toEqual(new Set(['kernel', 'port0']));
@@ -106,7 +105,7 @@ test("a TAP that is deleted is 'linkdown': its addresses are forgotten, the othe
     { url: one.url },
     { url: two.url },
   );
-  await pingFromKernel('10.0.2.2');
+  await pinged('10.0.2.2', 2);
   const down = new Promise<{ port: string; url: string; error: Error }>((resolve) => {
     sw.once('linkdown', resolve);
   });
@@ -120,7 +119,7 @@ test("a TAP that is deleted is 'linkdown': its addresses are forgotten, the othe
   expect(sw.table().some(({ port }) => port === 'kernel')).toBe(false);
   const socket = one.stack.socket('icmp');
   socket.sendTo('x', { host: '10.0.2.3' });
-  await sleep(50);
+  await ready(socket, POLLIN);
   expect(socket.recvFrom(Buffer.alloc(64))?.address).toBe('10.0.2.3');
 });
 
@@ -153,7 +152,7 @@ test("the end of the process resets a stack's connections through a switch that 
     const link = { url: 'cable:x', mtu: 1500, dad: false, addresses: ['10.0.0.2/24'] };
     const socket = (await Stack.open({ links: [link] })).socket('tcp');
     socket.connect({ host: '10.0.0.1', port: ${server.port} });
-    poll([{ fd: socket.fd, events: POLLOUT }], 5000);
+    poll([{ fd: socket.fd, events: POLLOUT }], 20_000);
     process.exit(socket.state === 'ESTABLISHED' ? 0 : 1);`;
   await sh(process.execPath, '--input-type=module', '-e', program);
   expect(await code).toBe('ECONNRESET');

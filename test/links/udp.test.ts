@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { POLLIN, Stack } from '../../ts/index.js';
 import { connect, ip, material, ready, receiveAll, sendAll } from '../interop/support.js';
+import { until } from '../ts/support.js';
 import { Machine } from './namespaces.js';
 
 const missing = spawnSync('socat', ['-V']).status === 0 ? '' : ' (skipped: socat is missing)';
@@ -44,8 +45,7 @@ describe.skipIf(missing !== '')(`udp:${missing}`, () => {
       socat.kill('SIGTERM');
       await once(socat, 'close');
     });
-    for (let i = 0; i < 100 && !far.run('ip', '-o', 'link').includes('tap0'); i += 1)
-      await sleep(20);
+    await until(() => far.run('ip', '-o', 'link').includes('tap0'));
     far.ip(`link set tap0 mtu ${mtu}`, 'address add fd00:3::2/64 dev tap0 nodad');
   }
 
@@ -74,7 +74,7 @@ describe.skipIf(missing !== '')(`udp:${missing}`, () => {
       echo.kill('SIGTERM');
       await once(echo, 'close');
     });
-    for (let i = 0; i < 100 && !far.run('ss', '-ltn').includes(':7 '); i += 1) await sleep(20);
+    await until(() => far.run('ss', '-ltn').includes(':7 '));
     const before = fragments();
     const socket = await connect(stack, '10.3.0.2', 7);
     const { piece } = material(4);
@@ -118,8 +118,7 @@ describe.skipIf(missing !== '')(`udp:${missing}`, () => {
       '-c',
       'echo "who am I" | socat -u - UDP4:198.51.100.1:5001,bind=198.51.100.2:4999',
     );
-    for (let i = 0; i < 100 && stack.links()[0]?.counters.drops.wrong_peer === 0; i += 1)
-      await sleep(10);
+    await until(() => stack.links()[0]?.counters.drops.wrong_peer !== 0);
     expect(stack.links()[0]).toMatchObject({ error: null, counters: { drops: { wrong_peer: 1 } } });
     socket.close();
 

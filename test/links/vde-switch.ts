@@ -13,7 +13,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ip } from '../interop/support.js';
 
-export const hasTool = (name: string) => spawnSync(name, ['--version']).error === undefined;
+/** Without what is loaded into the tests, such as a sanitizer: some tools do not come to their end with it. */
+export const hasTool = (name: string) =>
+  spawnSync(name, ['--version'], { env: { ...process.env, LD_PRELOAD: '' } }).error === undefined;
 
 /** Why the tests of VDE cannot run here; null if they can. */
 export function vdeObstacle(): string | null {
@@ -28,13 +30,13 @@ export function vdeObstacle(): string | null {
   return null;
 }
 
-/** Waits up to ten seconds. */
+/** Waits up to twenty seconds. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
 ): Promise<void> {
-  for (const limit = Date.now() + 10_000; !(await condition()); await sleep(10)) {
-    if (Date.now() > limit) throw new Error(`not within ten seconds: ${what}`);
+  for (const limit = Date.now() + 20_000; !(await condition()); await sleep(10)) {
+    if (Date.now() > limit) throw new Error(`not within twenty seconds: ${what}`);
   }
 }
 

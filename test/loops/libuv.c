@@ -75,7 +75,9 @@ static void loop_turn(int milliseconds) {
     uv_run(&loop, UV_RUN_NOWAIT);
     return;
   }
-  uv_timer_start(&limit, limit_over, (uint64_t)milliseconds, 0);
+  /* Repeated: one that is over before the loop polls, as on a slow machine, would leave the poll
+   * without an end. */
+  uv_timer_start(&limit, limit_over, (uint64_t)milliseconds, (uint64_t)milliseconds);
   uv_run(&loop, UV_RUN_ONCE);
   uv_timer_stop(&limit);
 }

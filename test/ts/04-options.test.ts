@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-import { describe, expect, test } from 'vitest';
-import type { OptionName, SocketOptions } from 'vpollnet';
-import { openStack, thrownBy } from './support.js';
+import { readFileSync } from 'node:fs';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { HostStack, type OptionName, type SocketOptions, Stack } from 'vpollnet';
+import { connectedPair, openStack, thrownBy, untyped } from './support.js';
 
 const values: Record<string, Partial<SocketOptions>> = {
   tcp: {
@@ -16,6 +17,7 @@ const values: Record<string, Partial<SocketOptions>> = {
     cork: true,
     maxSegment: 1000,
     userTimeout: 30_000,
+    congestion: 'newreno',
     oobInline: true,
     hopLimit: 32,
     trafficClass: 16,
@@ -31,8 +33,17 @@ const values: Record<string, Partial<SocketOptions>> = {
     ipv6Only: true,
     dontFragment: true,
     bindInterface: 2,
+    multicastLoop: false,
+    multicastInterface: 2,
   },
-  icmp: { hopLimit: 32, multicastHopLimit: 0, trafficClass: 16, dontFragment: true },
+  icmp: {
+    hopLimit: 32,
+    multicastHopLimit: 0,
+    trafficClass: 16,
+    dontFragment: true,
+    multicastLoop: false,
+    multicastInterface: 2,
+  },
 };
 
 describe.each(['tcp', 'udp', 'icmp'] as const)('of a %s socket', (type) => {
@@ -62,6 +73,7 @@ test('the defaults are those of the RFCs and of Linux', async () => {
   expect(socket.getOption('keepIdle')).toBe(7200);
   expect(socket.getOption('linger')).toBe(-1);
   expect(socket.getOption('noDelay')).toBe(false);
+  expect(socket.getOption('congestion')).toBe('cubic');
   expect(socket.getOption('hopLimit')).toBe(64);
   expect(socket.getOption('error')).toBe(0);
   expect(socket.getOption('unread')).toBe(0);
@@ -99,4 +111,70 @@ test('a wrong name, type or range names what is wrong', async () => {
     message: "The argument 'name' can only be read. Received 'unread'",
   });
   expect(thrownBy(() => set('toString', 1))).toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+});
+
+describe('congestion control', () => {
+  test('is what the stack was opened with', async () => {
+    const stack = await Stack.open({ congestion: 'newreno' });
+    onTestFinished(() => stack.close());
+    expect(stack.socket('tcp').getOption('congestion')).toBe('newreno');
+    const other = untyped({ congestion: 'bbr' });
+    await expect(Stack.open(other)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: "The property 'options.congestion' must be 'cubic' or 'newreno'. Received 'bbr'",
+    });
+  });
+
+  test('is changed on a connection that is open', async () => {
+    const { client, server } = await connectedPair();
+    for (const name of ['newreno', 'cubic', 'newreno'] as const) {
+      expect(client.setOption('congestion', name).getOption('congestion')).toBe(name);
+    }
+    expect(server.getOption('congestion')).toBe('cubic');
+  });
+
+  test('that the stack has not is ENOENT, and leaves the one before', async () => {
+    const socket = (await openStack()).socket('tcp');
+    expect(thrownBy(() => socket.setOption('congestion', 'bbr'))).toMatchObject({
+      code: 'ENOENT',
+      syscall: 'setsockopt',
+      message: "setsockopt ENOENT - congestion 'bbr' of a tcp socket",
+    });
+    expect(socket.getOption('congestion')).toBe('cubic');
+  });
+
+  test('must be a name', async () => {
+    const stack = await openStack();
+    const socket = stack.socket('tcp');
+    expect(thrownBy(() => socket.setOption('congestion', untyped(1)))).toMatchObject({
+      code: 'ERR_INVALID_ARG_TYPE',
+    });
+    for (const name of ['', 'a name', 'reno\0', 'x'.repeat(16)]) {
+      expect(thrownBy(() => socket.setOption('congestion', name))).toMatchObject({
+        code: 'ERR_INVALID_ARG_VALUE',
+      });
+    }
+    const udp = stack.socket('udp');
+    expect(thrownBy(() => udp.setOption('congestion', 'cubic'))).toMatchObject({
+      message: 'setsockopt ENOPROTOOPT - congestion of a udp socket',
+    });
+    expect(thrownBy(() => udp.getOption('congestion'))).toMatchObject({ code: 'ENOPROTOOPT' });
+  });
+
+  test("of the host is its kernel's, with reno under its name here", async () => {
+    const host = await HostStack.open();
+    onTestFinished(() => host.close());
+    const socket = host.socket('tcp');
+    const file = '/proc/sys/net/ipv4/tcp_allowed_congestion_control';
+    const names = readFileSync(file, 'utf8').trim().split(' ');
+    expect(names).toContain('reno'); // the kernel always has it
+    for (const name of names) {
+      const ours = name === 'reno' ? 'newreno' : name;
+      expect(socket.setOption('congestion', ours).getOption('congestion')).toBe(ours);
+    }
+    expect(thrownBy(() => socket.setOption('congestion', 'nonesuch'))).toMatchObject({
+      code: 'ENOENT',
+      syscall: 'setsockopt',
+    });
+  });
 });

@@ -61,9 +61,9 @@ describe('with pipes', () => {
       stdout += text;
     });
     child.stdin.write('echo first\n');
-    await until(() => stdout === 'first\n', 10_000);
+    await until(() => stdout === 'first\n');
     child.stdin.write('echo second\n');
-    await until(() => stdout === 'first\nsecond\n', 10_000);
+    await until(() => stdout === 'first\nsecond\n');
   });
 });
 
@@ -141,7 +141,7 @@ async function sitDown(steps: Step[]): Promise<string> {
       const fresh = screen.slice(seen).replaceAll('\r\r\n', '\r\n');
       return typeof shown === 'string' ? fresh.includes(shown) : shown.test(fresh);
     };
-    await until(isShown, 10_000).catch(() => {
+    await until(isShown).catch(() => {
       throw new Error(`${shown} is not on the screen: ${JSON.stringify(screen.slice(seen))}`);
     });
     seen = screen.length;

@@ -37,7 +37,8 @@ test.skipIf(!canMakeTap)(
     const server = `require('net').createServer((s) => s.pipe(s)).listen(7, '10.0.0.1')`;
     const terminal = `${process.execPath} ${join(root, 'dist/examples/terminal.js')}`;
     const command =
-      `ip link set lo up; ${process.execPath} -e "${server}" & sleep 0.5; ${terminal} ` +
+      `ip link set lo up; ${process.execPath} -e "${server}" & ` +
+      `until ss -ltn | grep -q '10.0.0.1:7 '; do sleep 0.05; done; ${terminal} ` +
       '--link tap://tap0 --address 10.0.0.2/24 --connect 10.0.0.1:7; code=$?; kill $!; exit $code';
     const { code, stdout } = await runProgram(inNamespace(command), { input: 'over the TAP\n' });
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'over the TAP\n' });

@@ -16,7 +16,7 @@ test(`${many} idle connections stay, and one more works like the first`, async (
   const connect = (): [TcpSocket, TcpSocket] => {
     const near = client.socket('tcp');
     near.connect({ host: '10.0.0.2', port: 7 });
-    expect(poll([{ fd: listener.fd, events: POLLIN }], 5000)).toBe(1);
+    expect(poll([{ fd: listener.fd, events: POLLIN }], 20_000)).toBe(1);
     const far = listener.accept();
     if (far === null) throw new Error('no connection');
     return [near, far];
@@ -38,7 +38,7 @@ test(`${many} idle connections stay, and one more works like the first`, async (
     exchange(pairs[index] as [TcpSocket, TcpSocket], `number ${index}`);
   }
   // Idle means that no buffer is held, once the last delayed ACK is through.
-  await expect.poll(() => client.memoryUsed + server.memoryUsed).toBe(0);
+  await expect.poll(() => client.memoryUsed + server.memoryUsed, { timeout: 20_000 }).toBe(0);
   for (const [near, far] of [...pairs, oneMore]) {
     near.close();
     far.close();

@@ -40,7 +40,7 @@ function host(number: number, url: string, mtu = 1500): Promise<Stack> {
 }
 
 /** Whether an echo request is answered within `ms`. */
-function pings(from: Stack, to: string, ms = 2000): boolean {
+function pings(from: Stack, to: string, ms = 20_000): boolean {
   using socket = from.socket('icmp');
   socket.sendTo('are you there?', { host: to });
   return poll([{ fd: socket.fd, events: POLLIN }], ms) === 1;

@@ -57,7 +57,7 @@ export async function connectedPair(host = '10.0.0.2'): Promise<Pair> {
 }
 
 /** Blocks until the socket has one of `events`; fails after `ms`. Returns what it has. */
-export function waitFor(socket: { fd: number }, events: number, ms = 5000): number {
+export function waitFor(socket: { fd: number }, events: number, ms = 20_000): number {
   const entry = { fd: socket.fd, events, revents: 0 };
   if (poll([entry], ms) === 0) throw new Error(`no event of ${events} after ${ms} ms`);
   return entry.revents;
@@ -88,7 +88,7 @@ export function thrownBy(call: () => unknown): NodeJS.ErrnoException & { [key: s
 export const openDescriptors = () => readdirSync('/proc/self/fd').length - 1;
 
 /** Waits until `condition` holds; fails after `ms`. */
-export async function until(condition: () => boolean, ms = 5000): Promise<void> {
+export async function until(condition: () => boolean, ms = 20_000): Promise<void> {
   const end = performance.now() + ms;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`not so after ${ms} ms: ${condition}`);

@@ -9,7 +9,12 @@
 
 #include "addon_data.hpp"
 #include "bsd_stack.hpp"
+#include "channel.hpp"
+#include "gateway.hpp"
+#include "gateway_values.hpp"
 #include "host/inspector.hpp"
+#include "loop.hpp"
+#include "loop_call.hpp"
 #include "network.hpp"
 #include "node_api.hpp"
 #include "poll.hpp"
@@ -51,6 +56,9 @@ constexpr std::pair<const char*, Option> kOptionNames[] = {
     {"listening", Option::listening},
     {"unsent", Option::unsent},
     {"unread", Option::unread},
+    {"congestion", Option::congestion},
+    {"multicastLoop", Option::multicast_loop},
+    {"multicastInterface", Option::multicast_interface},
 };
 
 constexpr std::pair<const char*, int> kConstants[] = {
@@ -86,19 +94,28 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   data->socket_class = Napi::Persistent(socket_class);
   data->watch_class = Napi::Persistent(watch_class);
   data->recording_class = Napi::Persistent(NativeRecording::define(env));
+  const Napi::Function network_class = NativeNetwork::define(env);
+  const Napi::Function bsd_stack_class = NativeBsdStack::define(env);
+  data->network_class = Napi::Persistent(network_class);
+  data->bsd_stack_class = Napi::Persistent(bsd_stack_class);
   env.SetInstanceData(data.release());
 
-  exports["NativeNetwork"] = NativeNetwork::define(env);
-  exports["NativeBsdStack"] = NativeBsdStack::define(env);
+  exports["NativeNetwork"] = network_class;
+  exports["NativeBsdStack"] = bsd_stack_class;
+  exports["NativeGateway"] = NativeGateway::define(env);
+  exports["NativeLoop"] = NativeLoop::define(env);
   exports["NativeSocket"] = socket_class;
   exports["NativeSwitch"] = NativeSwitch::define(env);
   exports["NativeWatch"] = watch_class;
   exports["watch"] = Napi::Function::New<watch>(env, "watch");
+  exports["callAsLoop"] = Napi::Function::New<call_as_loop>(env, "callAsLoop");
   napi_value poll_function = nullptr;
   napi_create_function(env, "poll", NAPI_AUTO_LENGTH, poll, nullptr, &poll_function);
   exports["poll"] = Napi::Value(env, poll_function);
 
+  exports["flowWords"] = flow_words_value(env);
   exports["dialInspector"] = Napi::Function::New<dial_inspector>(env, "dialInspector");
+  define_channel(env, exports);
   exports["fdError"] = Napi::Function::New<fd_error>(env, "fdError");
 
   Napi::Object options = Napi::Object::New(env);

@@ -17,6 +17,8 @@
 namespace vpollnet::binding {
 
 struct AddonData {
+  Napi::FunctionReference network_class;
+  Napi::FunctionReference bsd_stack_class;
   Napi::FunctionReference socket_class;
   Napi::FunctionReference watch_class;
   Napi::FunctionReference recording_class;

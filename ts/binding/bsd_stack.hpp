@@ -19,6 +19,7 @@ class NativeBsdStack : public Napi::ObjectWrap<NativeBsdStack> {
   /// property `failure` is [errno, syscall, detail], and nothing else may be called.
   explicit NativeBsdStack(const Napi::CallbackInfo& info);
   ~NativeBsdStack() override;
+  const std::shared_ptr<host::BsdStack>& stack() const { return stack_; }
 
  private:
   Napi::Value socket(const Napi::CallbackInfo& info);

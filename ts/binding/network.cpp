@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "network.hpp"
 
+#include <cerrno>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -8,8 +11,10 @@
 #include <vector>
 
 #include "addon_data.hpp"
+#include "forwarding.hpp"
 #include "links.hpp"
 #include "recording.hpp"
+#include "router.hpp"
 #include "socket.hpp"
 #include "values.hpp"
 
@@ -41,39 +46,80 @@ std::optional<RouteConfig> to_route(const Napi::CallbackInfo& info) {
   return route;
 }
 
+/// The networks of the process that other threads may have too. Each environment has its own
+/// NativeNetwork of one.
+struct SharedNetworks {
+  std::mutex mutex;
+  std::map<std::string, std::weak_ptr<host::Network>> by_key;
+  std::uint64_t next = 1;
+};
+
+SharedNetworks& shared_networks() {
+  static SharedNetworks all;
+  return all;
+}
+
+std::shared_ptr<host::Network> find_shared(const std::string& key) {
+  SharedNetworks& all = shared_networks();
+  const std::lock_guard lock(all.mutex);
+  const auto found = all.by_key.find(key);
+  return found == all.by_key.end() ? nullptr : found->second.lock();
+}
+
 }  // namespace
 
 Napi::Function NativeNetwork::define(Napi::Env env) {
-  return DefineClass(env, "NativeNetwork",
-                     {
-                         InstanceMethod<&NativeNetwork::add_link>("addLink"),
-                         InstanceMethod<&NativeNetwork::remove_link>("removeLink"),
-                         InstanceMethod<&NativeNetwork::add_address>("addAddress"),
-                         InstanceMethod<&NativeNetwork::remove_address>("removeAddress"),
-                         InstanceMethod<&NativeNetwork::add_route>("addRoute"),
-                         InstanceMethod<&NativeNetwork::remove_route>("removeRoute"),
-                         InstanceMethod<&NativeNetwork::socket>("socket"),
-                         InstanceMethod<&NativeNetwork::interfaces>("interfaces"),
-                         InstanceMethod<&NativeNetwork::addresses>("addresses"),
-                         InstanceMethod<&NativeNetwork::routes>("routes"),
-                         InstanceMethod<&NativeNetwork::neighbours>("neighbours"),
-                         InstanceMethod<&NativeNetwork::sockets>("sockets"),
-                         InstanceMethod<&NativeNetwork::counters>("counters"),
-                         InstanceMethod<&NativeNetwork::memory_used>("memoryUsed"),
-                         InstanceMethod<&NativeNetwork::links>("links"),
-                         InstanceMethod<&NativeNetwork::take_link_changes>("takeLinkChanges"),
-                         InstanceMethod<&NativeNetwork::impair>("impair"),
-                         InstanceMethod<&NativeNetwork::record>("record"),
-                         InstanceMethod<&NativeNetwork::close>("close"),
-                     });
+  return DefineClass(
+      env, "NativeNetwork",
+      {
+          InstanceMethod<&NativeNetwork::add_link>("addLink"),
+          InstanceMethod<&NativeNetwork::remove_link>("removeLink"),
+          InstanceMethod<&NativeNetwork::add_address>("addAddress"),
+          InstanceMethod<&NativeNetwork::remove_address>("removeAddress"),
+          InstanceMethod<&NativeNetwork::add_route>("addRoute"),
+          InstanceMethod<&NativeNetwork::remove_route>("removeRoute"),
+          InstanceMethod<&NativeNetwork::advertise>("advertise"),
+          InstanceMethod<&NativeNetwork::end_advertising>("endAdvertising"),
+          InstanceMethod<&NativeNetwork::set_forwarding>("setForwarding"),
+          InstanceMethod<&NativeNetwork::forwarding>("forwarding"),
+          InstanceMethod<&NativeNetwork::set_filter>("setFilter"),
+          InstanceMethod<&NativeNetwork::filter_info>("filterInfo"),
+          InstanceMethod<&NativeNetwork::take_filter_log>("takeFilterLog"),
+          InstanceMethod<&NativeNetwork::set_nat>("setNat"),
+          InstanceMethod<&NativeNetwork::connections>("connections"),
+          InstanceMethod<&NativeNetwork::set_connection_limits>("setConnectionLimits"),
+          InstanceMethod<&NativeNetwork::socket>("socket"),
+          InstanceMethod<&NativeNetwork::interfaces>("interfaces"),
+          InstanceMethod<&NativeNetwork::addresses>("addresses"),
+          InstanceMethod<&NativeNetwork::routes>("routes"),
+          InstanceMethod<&NativeNetwork::neighbours>("neighbours"),
+          InstanceMethod<&NativeNetwork::sockets>("sockets"),
+          InstanceMethod<&NativeNetwork::counters>("counters"),
+          InstanceMethod<&NativeNetwork::memory_used>("memoryUsed"),
+          InstanceMethod<&NativeNetwork::links>("links"),
+          InstanceMethod<&NativeNetwork::take_link_changes>("takeLinkChanges"),
+          InstanceMethod<&NativeNetwork::impair>("impair"),
+          InstanceMethod<&NativeNetwork::record>("record"),
+          InstanceMethod<&NativeNetwork::share>("share"),
+          InstanceMethod<&NativeNetwork::close>("close"),
+      });
 }
 
 NativeNetwork::NativeNetwork(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<NativeNetwork>(info), resources_(addon_data(info.Env()).resources) {
+  if (info[0].IsString()) {
+    owns_ = false;
+    network_ = find_shared(text(info, 0));
+    if (network_ == nullptr) {
+      set_open_failure(info, std::system_error(ENOENT, std::generic_category(), "no such stack"));
+    }
+    return;
+  }
   const auto limit = info[0].As<Napi::Number>().Int64Value();
   try {
-    network_ = host::Network::open(host::default_pump(),
-                                   static_cast<std::size_t>(limit < 0 ? 0 : limit), text(info, 1));
+    network_ = host::Network::open(
+        host::default_pump(), static_cast<std::size_t>(limit < 0 ? 0 : limit), text(info, 1),
+        tcp::algorithm_named(text(info, 2)).value_or(tcp::Algorithm::cubic));
     resources_->add(network_);
   } catch (const std::system_error& error) {
     set_open_failure(info, error);
@@ -81,9 +127,19 @@ NativeNetwork::NativeNetwork(const Napi::CallbackInfo& info)
 }
 
 NativeNetwork::~NativeNetwork() {
-  if (network_ == nullptr) return;
+  if (network_ == nullptr || !owns_) return;
   network_->close();
   resources_->remove(network_);
+}
+
+/// share(): a key by which another thread's `new NativeNetwork(key)` has this network too.
+Napi::Value NativeNetwork::share(const Napi::CallbackInfo& info) {
+  SharedNetworks& all = shared_networks();
+  const std::lock_guard lock(all.mutex);
+  std::erase_if(all.by_key, [](const auto& entry) { return entry.second.expired(); });
+  const std::string key = std::to_string(all.next++);
+  all.by_key[key] = network_;
+  return Napi::String::New(info.Env(), key);
 }
 
 /// addLink(spec): the interface's id, or [errno, syscall, detail].
@@ -121,6 +177,54 @@ Napi::Value NativeNetwork::add_route(const Napi::CallbackInfo& info) {
 Napi::Value NativeNetwork::remove_route(const Napi::CallbackInfo& info) {
   const auto route = to_route(info);
   return errno_value(info.Env(), route ? network_->remove_route(*route) : Errno::invalid);
+}
+
+/// advertise(id, what): NativeAdvertisement of ts/native.ts.
+Napi::Value NativeNetwork::advertise(const Napi::CallbackInfo& info) {
+  const auto config = to_router_advertisement(info[1].As<Napi::Object>());
+  return errno_value(info.Env(),
+                     config ? network_->advertise(whole(info, 0), *config) : Errno::invalid);
+}
+
+Napi::Value NativeNetwork::end_advertising(const Napi::CallbackInfo& info) {
+  return errno_value(info.Env(), network_->end_advertising(whole(info, 0)));
+}
+
+Napi::Value NativeNetwork::set_forwarding(const Napi::CallbackInfo& info) {
+  return errno_value(info.Env(),
+                     network_->set_forwarding(to_forwarding(info[0].As<Napi::Object>())));
+}
+
+Napi::Value NativeNetwork::forwarding(const Napi::CallbackInfo& info) {
+  return forwarding_value(info.Env(), network_->forwarding());
+}
+
+/// setFilter(rules): null for none.
+Napi::Value NativeNetwork::set_filter(const Napi::CallbackInfo& info) {
+  if (info[0].IsNull()) return errno_value(info.Env(), network_->set_filter(std::nullopt));
+  auto rules = to_rule_set(info[0].As<Napi::Object>());
+  return errno_value(info.Env(), rules ? network_->set_filter(std::move(rules)) : Errno::invalid);
+}
+
+Napi::Value NativeNetwork::filter_info(const Napi::CallbackInfo& info) {
+  return filter_info_value(info.Env(), network_->filter_info());
+}
+
+Napi::Value NativeNetwork::take_filter_log(const Napi::CallbackInfo& info) {
+  return filter_log_value(info.Env(), network_->take_filter_log());
+}
+
+Napi::Value NativeNetwork::set_nat(const Napi::CallbackInfo& info) {
+  auto rules = to_nat_rules(info[0].As<Napi::Object>());
+  return errno_value(info.Env(), rules ? network_->set_nat(std::move(*rules)) : Errno::invalid);
+}
+
+Napi::Value NativeNetwork::connections(const Napi::CallbackInfo& info) {
+  return connections_value(info.Env(), network_->connections());
+}
+
+Napi::Value NativeNetwork::set_connection_limits(const Napi::CallbackInfo& info) {
+  return errno_value(info.Env(), network_->set_connection_limits({whole(info, 0), whole(info, 1)}));
 }
 
 Napi::Value NativeNetwork::socket(const Napi::CallbackInfo& info) {
@@ -248,8 +352,10 @@ Napi::Value NativeNetwork::record(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value NativeNetwork::close(const Napi::CallbackInfo& info) {
-  network_->close();
-  resources_->remove(network_);
+  if (owns_) {
+    network_->close();
+    resources_->remove(network_);
+  }
   return info.Env().Undefined();
 }
 

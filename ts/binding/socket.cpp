@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "addon_data.hpp"
+#include "recording.hpp"
+#include "tcp_info.hpp"
 #include "values.hpp"
 
 namespace vpollnet::binding {
@@ -39,6 +41,12 @@ std::optional<std::uint32_t> send_flags(napi_env env, napi_value value) {
          ((*given & MSG_OOB) != 0 ? socket::kSendOutOfBand : 0u);
 }
 
+std::optional<socket::Option> to_option(const Napi::Value& value) {
+  const std::uint32_t option = value.As<Napi::Number>().Uint32Value();
+  if (option > static_cast<std::uint32_t>(socket::kLastOption)) return std::nullopt;
+  return static_cast<socket::Option>(option);
+}
+
 /// The arguments of a raw call and the object that it was made on; null if that is no NativeSocket.
 /// (Node-API checks the receiver's class already: another one is an "Illegal invocation".)
 template <std::size_t kCount>
@@ -64,27 +72,34 @@ Napi::Function NativeSocket::define(Napi::Env env) {
                                     nullptr, nullptr, napi_default, nullptr};
   };
   using Property = Napi::ClassPropertyDescriptor<NativeSocket>;
-  return DefineClass(env, "NativeSocket",
-                     {
-                         Property(raw("send", send)),
-                         Property(raw("recv", receive)),
-                         Property(raw("readiness", readiness)),
-                         Property(raw("fd", fd)),
-                         InstanceMethod<&NativeSocket::bind>("bind"),
-                         InstanceMethod<&NativeSocket::connect>("connect"),
-                         InstanceMethod<&NativeSocket::listen>("listen"),
-                         InstanceMethod<&NativeSocket::accept>("accept"),
-                         InstanceMethod<&NativeSocket::send_to>("sendTo"),
-                         InstanceMethod<&NativeSocket::receive_from>("recvFrom"),
-                         InstanceMethod<&NativeSocket::shutdown>("shutdown"),
-                         InstanceMethod<&NativeSocket::set_option>("setOption"),
-                         InstanceMethod<&NativeSocket::option>("option"),
-                         InstanceMethod<&NativeSocket::local>("local"),
-                         InstanceMethod<&NativeSocket::peer>("peer"),
-                         InstanceMethod<&NativeSocket::state>("state"),
-                         InstanceMethod<&NativeSocket::close>("close"),
-                         InstanceMethod<&NativeSocket::closed>("closed"),
-                     });
+  return DefineClass(
+      env, "NativeSocket",
+      {
+          Property(raw("send", send)),
+          Property(raw("recv", receive)),
+          Property(raw("readiness", readiness)),
+          Property(raw("fd", fd)),
+          Property(raw("want", want)),
+          InstanceMethod<&NativeSocket::bind>("bind"),
+          InstanceMethod<&NativeSocket::connect>("connect"),
+          InstanceMethod<&NativeSocket::listen>("listen"),
+          InstanceMethod<&NativeSocket::accept>("accept"),
+          InstanceMethod<&NativeSocket::send_to>("sendTo"),
+          InstanceMethod<&NativeSocket::receive_from>("recvFrom"),
+          InstanceMethod<&NativeSocket::shutdown>("shutdown"),
+          InstanceMethod<&NativeSocket::set_membership>("setMembership"),
+          InstanceMethod<&NativeSocket::set_source_membership>("setSourceMembership"),
+          InstanceMethod<&NativeSocket::set_option>("setOption"),
+          InstanceMethod<&NativeSocket::option>("option"),
+          InstanceMethod<&NativeSocket::text_option>("textOption"),
+          InstanceMethod<&NativeSocket::local>("local"),
+          InstanceMethod<&NativeSocket::peer>("peer"),
+          InstanceMethod<&NativeSocket::state>("state"),
+          InstanceMethod<&NativeSocket::info>("info"),
+          InstanceMethod<&NativeSocket::record>("record"),
+          InstanceMethod<&NativeSocket::close>("close"),
+          InstanceMethod<&NativeSocket::closed>("closed"),
+      });
 }
 
 Napi::Value NativeSocket::make(Napi::Env env, std::shared_ptr<host::SocketHandle> handle) {
@@ -149,6 +164,16 @@ napi_value NativeSocket::fd(napi_env env, napi_callback_info info) {
   });
 }
 
+/// want(POLL* bits): what its NativeLoop is to hear of.
+napi_value NativeSocket::want(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const RawCall<1> call(env, info);
+    if (call.socket == nullptr) return -EBADF;
+    call.socket->handle_->want(static_cast<std::uint32_t>(to_number(env, call.arguments[0], 0)));
+    return 0;
+  });
+}
+
 Napi::Value NativeSocket::bind(const Napi::CallbackInfo& info) {
   const auto local = to_endpoint(info, 0);
   return errno_value(info.Env(), local ? handle_->bind(*local) : Errno::invalid);
@@ -201,23 +226,51 @@ Napi::Value NativeSocket::shutdown(const Napi::CallbackInfo& info) {
   return errno_value(info.Env(), handle_->shutdown(static_cast<socket::Shutdown>(how)));
 }
 
+/// setMembership(group, interface id, member)
+Napi::Value NativeSocket::set_membership(const Napi::CallbackInfo& info) {
+  const auto group = IpAddress::parse(info[0].As<Napi::String>().Utf8Value());
+  if (!group) return errno_value(info.Env(), Errno::invalid);
+  return errno_value(info.Env(),
+                     handle_->set_membership(*group, info[1].As<Napi::Number>().Uint32Value(),
+                                             info[2].As<Napi::Boolean>().Value()));
+}
+
+/// setSourceMembership(source, group, interface id, member)
+Napi::Value NativeSocket::set_source_membership(const Napi::CallbackInfo& info) {
+  const auto source = IpAddress::parse(info[0].As<Napi::String>().Utf8Value());
+  const auto group = IpAddress::parse(info[1].As<Napi::String>().Utf8Value());
+  if (!source || !group) return errno_value(info.Env(), Errno::invalid);
+  return errno_value(info.Env(), handle_->set_source_membership(
+                                     *group, *source, info[2].As<Napi::Number>().Uint32Value(),
+                                     info[3].As<Napi::Boolean>().Value()));
+}
+
+/// setOption(option, a number or a string)
 Napi::Value NativeSocket::set_option(const Napi::CallbackInfo& info) {
-  const std::uint32_t option = info[0].As<Napi::Number>().Uint32Value();
-  const std::int64_t value = info[1].As<Napi::Number>().Int64Value();
-  if (option > static_cast<std::uint32_t>(socket::Option::unread)) {
-    return errno_value(info.Env(), Errno::no_protocol_option);
+  const auto option = to_option(info[0]);
+  Errno error = Errno::no_protocol_option;
+  if (option && info[1].IsString()) {
+    error = handle_->set_text_option(*option, info[1].As<Napi::String>().Utf8Value());
+  } else if (option) {
+    error = handle_->set_option(*option, info[1].As<Napi::Number>().Int64Value());
   }
-  return errno_value(info.Env(), handle_->set_option(static_cast<socket::Option>(option), value));
+  return errno_value(info.Env(), error);
+}
+
+/// The text, or -errno.
+Napi::Value NativeSocket::text_option(const Napi::CallbackInfo& info) {
+  const auto option = to_option(info[0]);
+  const Result<std::string> value =
+      option ? handle_->text_option(*option) : Errno::no_protocol_option;
+  if (!value) return errno_value(info.Env(), value.error());
+  return Napi::String::New(info.Env(), *value);
 }
 
 /// [-errno or 0, value]
 Napi::Value NativeSocket::option(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const std::uint32_t option = info[0].As<Napi::Number>().Uint32Value();
-  Result<std::int64_t> value = Errno::no_protocol_option;
-  if (option <= static_cast<std::uint32_t>(socket::Option::unread)) {
-    value = handle_->option(static_cast<socket::Option>(option));
-  }
+  const auto option = to_option(info[0]);
+  const Result<std::int64_t> value = option ? handle_->option(*option) : Errno::no_protocol_option;
   Napi::Array result = Napi::Array::New(env, 2);
   result[0u] = errno_value(env, value.error());
   result[1u] = Napi::Number::New(env, value ? static_cast<double>(*value) : 0);
@@ -238,6 +291,16 @@ Napi::Value NativeSocket::peer(const Napi::CallbackInfo& info) {
 
 Napi::Value NativeSocket::state(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), handle_->state());
+}
+
+Napi::Value NativeSocket::info(const Napi::CallbackInfo& info) {
+  socket::TcpInfo told;
+  const Errno error = handle_->info(told);
+  return error == Errno::ok ? to_js(info.Env(), told) : errno_value(info.Env(), error);
+}
+
+Napi::Value NativeSocket::record(const Napi::CallbackInfo& info) {
+  return NativeRecording::start(info, handle_);
 }
 
 Napi::Value NativeSocket::close(const Napi::CallbackInfo& info) {

@@ -18,6 +18,7 @@ class NativeSocket : public Napi::ObjectWrap<NativeSocket> {
   /// Not from JavaScript: throws unless make() is behind it.
   explicit NativeSocket(const Napi::CallbackInfo& info);
   ~NativeSocket() override;
+  const std::shared_ptr<host::SocketHandle>& handle() const { return handle_; }
 
  private:
   Napi::Value bind(const Napi::CallbackInfo& info);
@@ -27,11 +28,16 @@ class NativeSocket : public Napi::ObjectWrap<NativeSocket> {
   Napi::Value send_to(const Napi::CallbackInfo& info);
   Napi::Value receive_from(const Napi::CallbackInfo& info);
   Napi::Value shutdown(const Napi::CallbackInfo& info);
+  Napi::Value set_membership(const Napi::CallbackInfo& info);
+  Napi::Value set_source_membership(const Napi::CallbackInfo& info);
   Napi::Value set_option(const Napi::CallbackInfo& info);
   Napi::Value option(const Napi::CallbackInfo& info);
+  Napi::Value text_option(const Napi::CallbackInfo& info);
   Napi::Value local(const Napi::CallbackInfo& info);
   Napi::Value peer(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
+  Napi::Value info(const Napi::CallbackInfo& info);
+  Napi::Value record(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
   Napi::Value closed(const Napi::CallbackInfo& info);
 
@@ -40,6 +46,7 @@ class NativeSocket : public Napi::ObjectWrap<NativeSocket> {
   static napi_value receive(napi_env env, napi_callback_info info);
   static napi_value readiness(napi_env env, napi_callback_info info);
   static napi_value fd(napi_env env, napi_callback_info info);
+  static napi_value want(napi_env env, napi_callback_info info);
 
   std::shared_ptr<host::SocketHandle> handle_;
 };

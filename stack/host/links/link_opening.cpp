@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <optional>
 #include <string_view>
 
@@ -22,6 +23,7 @@ namespace {
 
 constexpr std::uint32_t kLeastMtu = 68;  // RFC 791 3.2
 constexpr std::uint32_t kMostMtu = 65535;
+constexpr std::uint64_t kNoDescriptor = UINT64_MAX;
 
 Failure plan_cable(LinkUrl& url, const LinkSpec&, LinkPlan& plan) {
   plan.cable = url.place();
@@ -37,19 +39,34 @@ Failure open_device(LinkPlan& plan, OpenDevice open) {
   return failure;
 }
 
-Failure open_tap(LinkUrl& url, Tap::Mode mode, bool offloads, LinkPlan& plan) {
-  return open_device(plan, [name = url.place(), mode, offloads](Failure& failure) {
-    return Tap::open(name, mode, offloads, failure);
+Failure open_tap(LinkUrl& url, Tap::Mode mode, const LinkSpec& spec, LinkPlan& plan) {
+  const bool offloads = spec.offloads;
+  Failure failure;
+  if (const std::uint64_t fd = url.take_number("fd", 0, INT_MAX, kNoDescriptor, failure);
+      failure || fd != kNoDescriptor) {
+    if (failure) return failure;
+    if (!url.place().empty()) {
+      return invalid_link("a device has a name or a descriptor: " + url.scheme() + "://NAME or " +
+                          url.scheme() + ":?fd=N");
+    }
+    if (spec.reconnect.value_or(false)) {
+      return invalid_link("a link on a descriptor cannot be opened anew, and takes no 'reconnect'");
+    }
+    plan.device = Tap::adopt(static_cast<int>(fd), mode, offloads, failure);
+    return failure;
+  }
+  return open_device(plan, [name = url.place(), mode, offloads](Failure& why) {
+    return Tap::open(name, mode, offloads, why);
   });
 }
 
 Failure plan_tap(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
-  return open_tap(url, Tap::Mode::ethernet, spec.offloads, plan);
+  return open_tap(url, Tap::Mode::ethernet, spec, plan);
 }
 
 Failure plan_tun(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
   if (!spec.mac.empty()) return invalid_link("a TUN link has no MAC address");
-  return open_tap(url, Tap::Mode::ip, spec.offloads, plan);
+  return open_tap(url, Tap::Mode::ip, spec, plan);
 }
 
 Failure plan_packet(LinkUrl& url, const LinkSpec& spec, LinkPlan& plan) {
@@ -126,8 +143,8 @@ struct Scheme {
 constexpr std::array kSchemes{
     Scheme{"cable", "cable:NAME", plan_cable},
     Scheme{"replay", "replay:PATH", plan_replay},
-    Scheme{"tap", "tap://NAME", plan_tap},
-    Scheme{"tun", "tun://NAME", plan_tun},
+    Scheme{"tap", "tap://NAME, tap:?fd=N", plan_tap},
+    Scheme{"tun", "tun://NAME, tun:?fd=N", plan_tun},
     Scheme{"packet", "packet://INTERFACE", plan_packet},
     Scheme{"udp", "udp://REMOTE:PORT", plan_udp},
     Scheme{"vxlan", "vxlan://REMOTE?vni=N", plan_vxlan},

@@ -55,6 +55,11 @@ struct LinkPort::Around {
   struct Recorder {
     std::shared_ptr<Recording> recording;
     std::uint32_t interface = 0;
+    std::shared_ptr<SocketFilter> filter;  ///< null: all frames
+
+    bool wants(const Packet& frame, LinkType type) const {
+      return filter == nullptr || filter->wants(frame, link_header(frame, type));
+    }
   };
   /// One frame, in each of the recordings.
   using Marks = std::vector<Recording::Mark>;
@@ -65,7 +70,9 @@ struct LinkPort::Around {
   Marks record(Direction direction, const Packet& frame) {
     Marks marks;
     for (const Recorder& one : recorders) {
-      marks.push_back(one.recording->add_frame(one.interface, direction, frame));
+      marks.push_back(one.wants(frame, type)
+                          ? one.recording->add_frame(one.interface, direction, frame)
+                          : Recording::kNotRecorded);
     }
     return marks;
   }
@@ -79,6 +86,7 @@ struct LinkPort::Around {
   std::unique_ptr<Impairment> in;
   std::unique_ptr<Impairment> out;
   std::vector<Recorder> recorders;
+  LinkType type = LinkType::ethernet;
 };
 
 /// Between a link and its owner: what comes is impaired and recorded.
@@ -258,10 +266,11 @@ std::optional<ImpairmentInfo> LinkPort::impairment(Direction direction) const {
   return info;
 }
 
-void LinkPort::record(std::shared_ptr<Recording> recording) {
-  const std::uint32_t interface =
-      recording->add_interface(name_, url_, link_->capabilities().type, counters());
-  around().recorders.push_back({std::move(recording), interface});
+void LinkPort::record(std::shared_ptr<Recording> recording, std::shared_ptr<SocketFilter> filter) {
+  const LinkType type = link_->capabilities().type;
+  const std::uint32_t interface = recording->add_interface(name_, url_, type, counters());
+  around().type = type;
+  around().recorders.push_back({std::move(recording), interface, std::move(filter)});
 }
 
 void LinkPort::stop_recording(const Recording& recording) {

@@ -14,6 +14,7 @@
 #include "host/links/impairment.hpp"
 #include "host/links/link.hpp"
 #include "host/links/recorder.hpp"
+#include "host/links/socket_filter.hpp"
 #include "host/pump.hpp"
 
 namespace vpollnet::host {
@@ -74,7 +75,8 @@ class LinkPort {
   void impair(const LinkImpairment& impairment);
   std::optional<ImpairmentInfo> impairment(pcapng::Direction direction) const;
 
-  void record(std::shared_ptr<Recording> recording);
+  /// With a filter, the frames that it wants alone.
+  void record(std::shared_ptr<Recording> recording, std::shared_ptr<SocketFilter> filter = nullptr);
   /// Writes the link's statistics to it. Does nothing if it does not record this link.
   void stop_recording(const Recording& recording);
 

@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -57,6 +58,20 @@ std::uint32_t mtu_of(const std::string& name) {
   return known ? static_cast<std::uint32_t>(request.ifr_mtu) : 0;
 }
 
+/// Whether the device behind `fd` is in the network namespace of this thread: its name says nothing
+/// in another one.
+bool is_in_our_namespace(int fd) {
+  const int theirs = ioctl(fd, TUNGETDEVNETNS);
+  if (theirs < 0) return false;
+  struct stat device {};
+  struct stat own {};
+  const bool known = fstat(theirs, &device) == 0 && stat("/proc/thread-self/ns/net", &own) == 0;
+  ::close(theirs);
+  return known && device.st_dev == own.st_dev && device.st_ino == own.st_ino;
+}
+
+std::string mode_name(Tap::Mode mode) { return mode == Tap::Mode::ethernet ? "TAP" : "TUN"; }
+
 }  // namespace
 
 std::unique_ptr<Tap> Tap::open(const std::string& name, Mode mode, bool offloads,
@@ -85,17 +100,62 @@ std::unique_ptr<Tap> Tap::open(const std::string& name, Mode mode, bool offloads
     failure = failed(errno, "ioctl(TUNSETIFF)", advice(errno, name, mode));
     return nullptr;
   }
-  int header_size = sizeof(VnetHeader);
-  const unsigned offload = offloads ? TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 : 0;
-  if (ioctl(fd, TUNSETVNETHDRSZ, &header_size) != 0 || ioctl(fd, TUNSETOFFLOAD, offload) != 0) {
-    failure = failed(errno, "ioctl(TUNSETOFFLOAD)");
+  failure = tap->set_up(mode, mtu_of(name), offloads);
+  return failure ? nullptr : std::move(tap);
+}
+
+std::unique_ptr<Tap> Tap::adopt(int descriptor, Mode mode, bool offloads, Failure& failure) {
+  const std::string what = "descriptor " + std::to_string(descriptor);
+  const int fd = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) {
+    failure = failed(errno, "fcntl", errno == EBADF ? what + " is not open" : std::string());
     return nullptr;
   }
-  LinkCapabilities& is = tap->capabilities_;
-  is.type = mode == Mode::ethernet ? LinkType::ethernet : LinkType::ip;
-  if (const std::uint32_t mtu = mtu_of(name); mtu != 0) is.mtu = mtu;
-  is.offloads = {.segmentation = offloads, .checksum = offloads};
-  return tap;
+  std::unique_ptr<Tap> tap(new Tap(fd));
+  ifreq request{};
+  struct stat kind {};
+  // Of other files, a number of ours may ask for something else.
+  if (fstat(fd, &kind) != 0 || !S_ISCHR(kind.st_mode) || ioctl(fd, TUNGETIFF, &request) != 0) {
+    const bool unattached = S_ISCHR(kind.st_mode) && errno == EBADFD;
+    failure = {Errno::invalid, "",
+               what + (unattached ? " is attached to no device yet: ioctl(TUNSETIFF)"
+                                  : " is no TUN or TAP")};
+    return nullptr;
+  }
+  // IFF_NO_PI is no use here: its bit is IFF_NOFILTER too, which the kernel sets.
+  const int flags = request.ifr_flags;
+  const Mode found = (flags & IFF_TAP) != 0 ? Mode::ethernet : Mode::ip;
+  if (found != mode) {
+    failure = {Errno::invalid, "",
+               what + " is a " + mode_name(found) + ", not a " + mode_name(mode)};
+    return nullptr;
+  }
+  const int status = fcntl(fd, F_GETFL);
+  if (status < 0 || fcntl(fd, F_SETFL, status | O_NONBLOCK) != 0) {
+    failure = failed(errno, "fcntl");
+    return nullptr;
+  }
+  tap->has_header_ = (flags & IFF_VNET_HDR) != 0;
+  const std::string name(request.ifr_name, strnlen(request.ifr_name, IFNAMSIZ));
+  const std::uint32_t mtu = is_in_our_namespace(fd) ? mtu_of(name) : 0;
+  failure = tap->set_up(mode, mtu, offloads);
+  return failure ? nullptr : std::move(tap);
+}
+
+/// `mtu` 0: not known.
+Failure Tap::set_up(Mode mode, std::uint32_t mtu, bool offloads) {
+  // Without the header nobody could say what is left to do: the kernel then does it.
+  const bool leaves = offloads && has_header_;
+  int header_size = sizeof(VnetHeader);
+  const unsigned offload = leaves ? TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 : 0;
+  if ((has_header_ && ioctl(fd_, TUNSETVNETHDRSZ, &header_size) != 0) ||
+      ioctl(fd_, TUNSETOFFLOAD, offload) != 0) {
+    return failed(errno, "ioctl(TUNSETOFFLOAD)");
+  }
+  capabilities_.type = mode == Mode::ethernet ? LinkType::ethernet : LinkType::ip;
+  if (mtu != 0) capabilities_.mtu = mtu;
+  capabilities_.offloads = {.segmentation = leaves, .checksum = leaves};
+  return {};
 }
 
 Tap::~Tap() { ::close(fd_); }
@@ -105,8 +165,9 @@ Errno Tap::read(std::size_t limit, BlockPool& pool, std::vector<Packet>& frames)
   while (limit > 0) {
     if (block.block() == nullptr) block = pool.allocate(BlockPool::kLargeCapacity);
     VnetHeader header{};
+    const std::size_t header_size = has_header_ ? sizeof header : 0;
     const std::array<iovec, 2> pieces{
-        iovec{&header, sizeof header},
+        iovec{&header, header_size},
         iovec{block.block()->data(), block.block()->capacity},
     };
     const ssize_t got = ::readv(fd_, pieces.data(), static_cast<int>(pieces.size()));
@@ -115,8 +176,8 @@ Errno Tap::read(std::size_t limit, BlockPool& pool, std::vector<Packet>& frames)
       return errno == EWOULDBLOCK ? Errno::again : Errno(errno);
     }
     limit--;
-    if (static_cast<std::size_t>(got) <= sizeof header) continue;
-    const auto size = static_cast<std::uint32_t>(static_cast<std::size_t>(got) - sizeof header);
+    if (static_cast<std::size_t>(got) <= header_size) continue;
+    const auto size = static_cast<std::uint32_t>(static_cast<std::size_t>(got) - header_size);
     Slice bytes;
     if (size < kKeepWhole) {
       bytes = pool.copy({block.block()->data(), size});
@@ -142,7 +203,7 @@ Errno Tap::write(Packet& frame, BlockPool& pool) {
     // writev(2) does not write to what iov_base points to.
     if (size > 0) pieces[static_cast<std::size_t>(count++)] = {const_cast<void*>(bytes), size};
   };
-  add(&header, sizeof header);
+  if (has_header_) add(&header, sizeof header);
   add(frame.head().data(), frame.head().size());
   for (const Slice& slice : frame.body()) add(slice.bytes().data(), slice.size());
   while (::writev(fd_, pieces.data(), count) < 0) {

@@ -24,6 +24,11 @@ class Tap final : public Device {
   /// is up, are left alone. Null and `failure` filled in if that is not possible.
   static std::unique_ptr<Tap> open(const std::string& name, Mode mode, bool offloads,
                                    Failure& failure);
+  /// On the TUN or TAP that `descriptor` is attached to already, of whichever network namespace.
+  /// The descriptor is duplicated and stays the caller's; what it is attached to becomes
+  /// non-blocking, and its offloads are set. Without IFF_VNET_HDR there are none. Null and
+  /// `failure` filled in if it is no such descriptor, or one of another mode.
+  static std::unique_ptr<Tap> adopt(int descriptor, Mode mode, bool offloads, Failure& failure);
   ~Tap() override;
   Tap(const Tap&) = delete;
   Tap& operator=(const Tap&) = delete;
@@ -37,7 +42,10 @@ class Tap final : public Device {
  private:
   explicit Tap(int fd) : fd_(fd) {}
 
+  Failure set_up(Mode mode, std::uint32_t mtu, bool offloads);
+
   int fd_;
+  bool has_header_ = true;  ///< IFF_VNET_HDR: a VnetHeader stands before each frame
   LinkCapabilities capabilities_;
 };
 

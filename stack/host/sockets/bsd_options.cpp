@@ -7,6 +7,9 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cstring>
+
 namespace vpollnet::host {
 namespace {
 
@@ -25,6 +28,10 @@ struct Row {
   int level6 = 0;
   int name6 = 0;
 };
+
+constexpr std::size_t kAlgorithmName = 16;  // TCP_CA_NAME_MAX, with its null
+constexpr std::string_view kOurReno = "newreno";
+constexpr std::string_view kLinuxReno = "reno";
 
 constexpr int kBindToIfindex = 62;  // SO_BINDTOIFINDEX of Linux 5.0, which older headers have not
 
@@ -50,6 +57,8 @@ constexpr Row kRows[] = {
     {Option::dont_fragment, kDatagrams, IPPROTO_IP, IP_MTU_DISCOVER, IPPROTO_IPV6,
      IPV6_MTU_DISCOVER},
     {Option::bind_interface, kAll, SOL_SOCKET, kBindToIfindex},
+    {Option::multicast_loop, kDatagrams, IPPROTO_IP, IP_MULTICAST_LOOP, IPPROTO_IPV6,
+     IPV6_MULTICAST_LOOP},
 };
 
 /// What is no int, or not in all ways.
@@ -57,9 +66,10 @@ constexpr struct {
   Option option;
   std::uint8_t has;
 } kOthers[] = {
-    {Option::linger, kTcp}, {Option::ipv6_only, kAll}, {Option::error, kAll},
-    {Option::type, kAll},   {Option::listening, kTcp}, {Option::unsent, kTcp},
-    {Option::unread, kAll},
+    {Option::linger, kTcp},    {Option::ipv6_only, kAll},
+    {Option::error, kAll},     {Option::type, kAll},
+    {Option::listening, kTcp}, {Option::unsent, kTcp},
+    {Option::unread, kAll},    {Option::multicast_interface, kDatagrams},
 };
 
 std::uint8_t bit(Type type) { return type == Type::tcp ? kTcp : type == Type::udp ? kUdp : kPing; }
@@ -126,11 +136,39 @@ Errno set_bsd_option(const BsdDescriptor& socket, Option option, std::int64_t va
     on.l_linger = number >= 0 ? number : 0;
     return socket.calls->setsockopt(socket.fd, SOL_SOCKET, SO_LINGER, &on, sizeof on);
   }
+  case Option::multicast_interface: {
+    ip_mreqn interface {};
+    interface.imr_ifindex = number;
+    const Errno error = socket.calls->setsockopt(socket.fd, IPPROTO_IP, IP_MULTICAST_IF, &interface,
+                                                 sizeof interface);
+    return socket.domain == AF_INET6 ? set_int(socket, IPPROTO_IPV6, IPV6_MULTICAST_IF, number)
+                                     : error;
+  }
   case Option::dont_fragment:
     // ip(7): DO never fragments here; WANT, the default, does where the path is known to need it.
     return set_row(socket, *find_row(option), number != 0 ? IP_PMTUDISC_DO : IP_PMTUDISC_WANT);
   default: return set_row(socket, *find_row(option), number);
   }
+}
+
+Errno set_bsd_text_option(const BsdDescriptor& socket, Option option, std::string_view value) {
+  if (option != Option::congestion || socket.type != Type::tcp) return Errno::no_protocol_option;
+  // Linux cuts what is too long, and takes the rest for the name.
+  if (value.size() >= kAlgorithmName) return Errno::no_entry;
+  const std::string name(value == kOurReno ? kLinuxReno : value);
+  return socket.calls->setsockopt(socket.fd, IPPROTO_TCP, TCP_CONGESTION, name.data(),
+                                  static_cast<socklen_t>(name.size()));
+}
+
+Result<std::string> bsd_text_option(const BsdDescriptor& socket, Option option) {
+  if (option != Option::congestion || socket.type != Type::tcp) return Errno::no_protocol_option;
+  char name[kAlgorithmName] = {};
+  socklen_t length = sizeof name;
+  const Errno error =
+      socket.calls->getsockopt(socket.fd, IPPROTO_TCP, TCP_CONGESTION, name, &length);
+  if (error != Errno::ok) return error;
+  const std::string_view known(name, strnlen(name, std::min<std::size_t>(length, sizeof name)));
+  return std::string(known == kLinuxReno ? kOurReno : known);
 }
 
 Result<std::int64_t> bsd_option(const BsdDescriptor& socket, Option option) {
@@ -149,6 +187,10 @@ Result<std::int64_t> bsd_option(const BsdDescriptor& socket, Option option) {
     return std::int64_t{on.l_onoff != 0 ? on.l_linger : -1};
   }
   case Option::ipv6_only: return Errno::no_protocol_option;
+  case Option::multicast_interface:
+    // ip(7): of an IPv4 socket an address comes back, of whatever interface that is.
+    if (socket.domain != AF_INET6) return Errno::no_protocol_option;
+    return get_int(socket, IPPROTO_IPV6, IPV6_MULTICAST_IF);
   default: break;
   }
   const Row& row = *find_row(option);

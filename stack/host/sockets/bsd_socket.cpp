@@ -8,9 +8,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <type_traits>
 
 #include "host/sockets/bsd_address.hpp"
 #include "host/sockets/bsd_stack.hpp"
+#include "host/sockets/bsd_tcp_info.hpp"
 #include "wire/icmpv4.hpp"
 #include "wire/icmpv6.hpp"
 
@@ -77,7 +80,7 @@ Errno BsdSocket::make(Family family) {
     if (!ipv6_only_) error = Errno::ok;  // an implementation without mapped addresses
   }
   for (const auto& [option, value] : remembered_) {
-    if (error == Errno::ok) error = set_bsd_option(*made, option, value);
+    if (error == Errno::ok) error = apply(*made, option, value);
   }
   if (error != Errno::ok) {
     calls_->close(made->fd);
@@ -287,29 +290,112 @@ std::string BsdSocket::tcp_state() {
   return connected ? "ESTABLISHED" : "CLOSED";
 }
 
+template <class Read>
+auto BsdSocket::read_unmade(Option option, Read read) const {
+  using Answer = std::invoke_result_t<Read, const BsdDescriptor&, Option>;
+  const auto trial = make_one(AF_INET);
+  if (!trial) return Answer(trial.error());
+  Errno error = Errno::ok;
+  for (const auto& [known, value] : remembered_) {
+    if (error == Errno::ok && known == option) error = apply(*trial, option, value);
+  }
+  const Answer answer = error == Errno::ok ? read(*trial, option) : Answer(error);
+  calls_->close(trial->fd);
+  return answer;
+}
+
+Errno BsdSocket::info(socket::TcpInfo& out) {
+  const std::lock_guard guard(mutex_);
+  if (calls_ != nullptr && type_ != Type::tcp) return Errno::not_supported;
+  if (calls_ != nullptr && !is_made()) {
+    out = {};
+    if (const auto name = read_unmade(Option::congestion, bsd_text_option)) out.congestion = *name;
+    return Errno::ok;
+  }
+  const auto socket = descriptor(Family::none);
+  return socket ? bsd_tcp_info(*socket, out) : socket.error();
+}
+
+std::shared_ptr<Recording> BsdSocket::record(const RecordingSpec&, Failure& failure) {
+  failure = {Errno::not_supported, "record", "only a Stack sees the packets of its sockets"};
+  return nullptr;
+}
+
+void BsdSocket::stop_recording(const std::shared_ptr<Recording>&) {}
+
 // --- options ---
+
+Errno BsdSocket::set_membership(const IpAddress& group, InterfaceId interface, bool member) {
+  const std::lock_guard guard(mutex_);
+  if (type_ != Type::udp && calls_ != nullptr) return Errno::not_supported;
+  const auto socket = descriptor(group.family());
+  if (!socket) return socket.error();
+  if (group.is_v4()) {
+    ip_mreqn request{};
+    std::memcpy(&request.imr_multiaddr, group.bytes().data(), sizeof request.imr_multiaddr);
+    request.imr_ifindex = static_cast<int>(interface);
+    return calls_->setsockopt(socket->fd, IPPROTO_IP,
+                              member ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &request,
+                              sizeof request);
+  }
+  ipv6_mreq request{};
+  std::memcpy(&request.ipv6mr_multiaddr, group.bytes().data(), sizeof request.ipv6mr_multiaddr);
+  request.ipv6mr_interface = interface;
+  return calls_->setsockopt(socket->fd, IPPROTO_IPV6, member ? IPV6_JOIN_GROUP : IPV6_LEAVE_GROUP,
+                            &request, sizeof request);
+}
+
+Errno BsdSocket::set_source_membership(const IpAddress& group, const IpAddress& source,
+                                       InterfaceId interface, bool member) {
+  const std::lock_guard guard(mutex_);
+  if (type_ != Type::udp && calls_ != nullptr) return Errno::not_supported;
+  if (source.family() != group.family()) return Errno::invalid;
+  const auto socket = descriptor(group.family());
+  if (!socket) return socket.error();
+  const bool v4 = group.is_v4();
+  const int domain = v4 ? AF_INET : AF_INET6;
+  group_source_req request{};
+  request.gsr_interface = interface;
+  request.gsr_group = to_bsd_address({group, 0}, domain).storage;
+  request.gsr_source = to_bsd_address({source, 0}, domain).storage;
+  return calls_->setsockopt(socket->fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                            member ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &request,
+                            sizeof request);
+}
+
+Errno BsdSocket::apply(const BsdDescriptor& socket, Option option, const OptionValue& value) {
+  if (const auto* number = std::get_if<std::int64_t>(&value)) {
+    return set_bsd_option(socket, option, *number);
+  }
+  return set_bsd_text_option(socket, option, std::get<std::string>(value));
+}
+
+Errno BsdSocket::set_value(Option option, const OptionValue& value) {
+  if (calls_ == nullptr) return Errno::bad_descriptor;
+  if (!is_made()) return remember(option, value);
+  const auto socket = descriptor(Family::none);
+  return socket ? apply(*socket, option, value) : socket.error();
+}
 
 Errno BsdSocket::set_option(Option option, std::int64_t value) {
   const std::lock_guard guard(mutex_);
-  if (calls_ == nullptr) return Errno::bad_descriptor;
-  Errno error = Errno::ok;
-  if (is_made()) {
-    const auto socket = descriptor(Family::none);
-    error = socket ? set_bsd_option(*socket, option, value) : socket.error();
-  } else {
-    error = remember(option, value);
-  }
+  const Errno error = set_value(option, value);
   if (error != Errno::ok) return error;
   if (option == Option::ipv6_only) ipv6_only_ = value != 0;
   if (option == Option::linger) lingers_ = value > 0;
   return Errno::ok;
 }
 
-Errno BsdSocket::remember(Option option, std::int64_t value) {
+Errno BsdSocket::set_text_option(Option option, std::string_view value) {
+  const std::lock_guard guard(mutex_);
+  return set_value(option, std::string(value));
+}
+
+Errno BsdSocket::remember(Option option, const OptionValue& value) {
   if (option == Option::ipv6_only) return Errno::ok;  // make() sets it
   const auto trial = make_one(AF_INET);
   if (!trial) return trial.error();
-  const Errno error = set_bsd_option(*trial, option, value);
+  const Errno error = apply(*trial, option, value);
   calls_->close(trial->fd);
   if (error != Errno::ok) return error;
   std::erase_if(remembered_, [option](const auto& known) { return known.first == option; });
@@ -320,21 +406,16 @@ Errno BsdSocket::remember(Option option, std::int64_t value) {
 Result<std::int64_t> BsdSocket::option(Option option) {
   const std::lock_guard guard(mutex_);
   if (calls_ != nullptr && option == Option::ipv6_only) return std::int64_t{ipv6_only_};
-  if (calls_ != nullptr && !is_made()) return unmade_option(option);
+  if (calls_ != nullptr && !is_made()) return read_unmade(option, bsd_option);
   const auto socket = descriptor(Family::none);
   return socket ? bsd_option(*socket, option) : socket.error();
 }
 
-Result<std::int64_t> BsdSocket::unmade_option(Option option) const {
-  const auto trial = make_one(AF_INET);
-  if (!trial) return trial.error();
-  Errno error = Errno::ok;
-  for (const auto& [known, value] : remembered_) {
-    if (error == Errno::ok && known == option) error = set_bsd_option(*trial, option, value);
-  }
-  const auto value = error == Errno::ok ? bsd_option(*trial, option) : error;
-  calls_->close(trial->fd);
-  return value;
+Result<std::string> BsdSocket::text_option(Option option) {
+  const std::lock_guard guard(mutex_);
+  if (calls_ != nullptr && !is_made()) return read_unmade(option, bsd_text_option);
+  const auto socket = descriptor(Family::none);
+  return socket ? bsd_text_option(*socket, option) : socket.error();
 }
 
 // --- data ---

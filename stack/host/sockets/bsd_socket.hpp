@@ -14,6 +14,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "host/network.hpp"
@@ -46,10 +47,18 @@ class BsdSocket final : public SocketHandle {
   /// `from` is left empty for tcp.
   Result<socket::Received> receive(std::span<std::uint8_t> buffer, std::uint32_t flags) override;
   Errno shutdown(socket::Shutdown how) override;
+  Errno set_membership(const IpAddress& group, InterfaceId interface, bool member) override;
+  Errno set_source_membership(const IpAddress& group, const IpAddress& source,
+                              InterfaceId interface, bool member) override;
   Errno set_option(socket::Option option, std::int64_t value) override;
   Result<std::int64_t> option(socket::Option option) override;
+  Errno set_text_option(socket::Option option, std::string_view value) override;
+  Result<std::string> text_option(socket::Option option) override;
   Result<Endpoint> local() override;
   Result<Endpoint> peer() override;
+  Errno info(socket::TcpInfo& out) override;
+  std::shared_ptr<Recording> record(const RecordingSpec& spec, Failure& failure) override;
+  void stop_recording(const std::shared_ptr<Recording>& recording) override;
   std::string state() override;
   /// Never waits: of a `linger` above 0 nothing is left but that the connection ends on its own.
   void close() override;
@@ -69,8 +78,13 @@ class BsdSocket final : public SocketHandle {
   void adopt(int fd, int domain);
   Result<BsdDescriptor> descriptor(Family family);
   bool family_allowed(Family family) const;
-  Errno remember(socket::Option option, std::int64_t value);
-  Result<std::int64_t> unmade_option(socket::Option option) const;
+  using OptionValue = std::variant<std::int64_t, std::string>;
+  static Errno apply(const BsdDescriptor& socket, socket::Option option, const OptionValue& value);
+  Errno set_value(socket::Option option, const OptionValue& value);
+  Errno remember(socket::Option option, const OptionValue& value);
+  /// What `read` gives for a socket that is made for it, with `option` as it is remembered.
+  template <class Read>
+  auto read_unmade(socket::Option option, Read read) const;
   std::string tcp_state();
   void close_locked(bool with_reset);
   Result<std::size_t> send_message(const BsdDescriptor& socket, std::span<const std::uint8_t> data,
@@ -90,7 +104,7 @@ class BsdSocket final : public SocketHandle {
   bool ipv6_only_ = false;
   bool lingers_ = false;  ///< SO_LINGER above 0: close(2) would wait
   Endpoint bound_;
-  std::vector<std::pair<socket::Option, std::int64_t>> remembered_;
+  std::vector<std::pair<socket::Option, OptionValue>> remembered_;
   std::uint16_t next_sequence_ = 0;  ///< of echo requests
 };
 

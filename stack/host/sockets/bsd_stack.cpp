@@ -30,12 +30,13 @@ Failure BsdStack::load(const PluginRequest& request, std::shared_ptr<BsdStack>& 
   return {};
 }
 
+std::shared_ptr<const BsdCalls> BsdStack::calls() {
+  const std::lock_guard guard(mutex_);
+  return calls_;
+}
+
 Result<std::shared_ptr<SocketHandle>> BsdStack::socket(socket::Type type) {
-  std::shared_ptr<const BsdCalls> calls;
-  {
-    const std::lock_guard guard(mutex_);
-    calls = calls_;
-  }
+  const std::shared_ptr<const BsdCalls> calls = this->calls();
   if (calls == nullptr) return Errno::bad_descriptor;
   const auto made = std::make_shared<BsdSocket>(shared_from_this(), calls, type);
   const Errno error = made->open();
@@ -45,11 +46,7 @@ Result<std::shared_ptr<SocketHandle>> BsdStack::socket(socket::Type type) {
 }
 
 Result<InterfaceId> BsdStack::interface_index(const std::string& name) {
-  std::shared_ptr<const BsdCalls> calls;
-  {
-    const std::lock_guard guard(mutex_);
-    calls = calls_;
-  }
+  const std::shared_ptr<const BsdCalls> calls = this->calls();
   if (calls == nullptr) return Errno::bad_descriptor;
   ifreq request{};
   if (name.empty() || name.size() >= sizeof request.ifr_name) return Errno::no_such_device;

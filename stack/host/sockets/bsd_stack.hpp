@@ -32,6 +32,10 @@ class BsdStack : public std::enable_shared_from_this<BsdStack> {
   /// The number of an interface. ENODEV.
   Result<InterfaceId> interface_index(const std::string& name);
 
+  /// Null once closed. Whoever holds them keeps a plug-in loaded.
+  std::shared_ptr<const BsdCalls> calls();
+  bool is_kernel() const { return path_.empty(); }
+
   /// The plug-in's file and licence expression, also after close(); empty for the kernel.
   const std::string& plugin_path() const { return path_; }
   const std::string& plugin_licence() const { return licence_; }

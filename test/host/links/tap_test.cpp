@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <poll.h>
 
@@ -241,6 +242,137 @@ TEST_CASE("a network on a TUN speaks TCP with the kernel") {
     EXPECT(network->interfaces().back().config.type == LinkType::ip);
     EXPECT(test::set_up_host_side("tun0", "10.0.0.1"));
     return echo_through_kernel(*network, 3'000'000);
+  });
+}
+
+namespace {
+
+/// A TAP or TUN that is open, as another program would hand it over.
+int open_device(const char* name, int flags) {
+  const int fd = ::open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+  ifreq request{};
+  std::strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+  request.ifr_flags = static_cast<short>(flags);
+  return ioctl(fd, TUNSETIFF, &request) == 0 ? fd : -1;
+}
+
+std::string url_of(const char* scheme, int fd) {
+  return std::string(scheme) + ":?fd=" + std::to_string(fd);
+}
+
+/// Why the link is refused; "" if it is not.
+std::string why_not(const std::string& url, Errno& error) {
+  auto network = Network::open(Pump::create());
+  InterfaceId id = 0;
+  const Failure failure = network->add_link(link(url.c_str()), id);
+  error = failure.error;
+  return failure.detail;
+}
+
+}  // namespace
+
+TEST_CASE("a network on the descriptor of a TAP or TUN speaks TCP with the kernel") {
+  struct Kind {
+    const char* scheme;
+    int flags;
+    bool offloads;
+  };
+  for (const Kind kind : {
+           Kind{"tap", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, true},
+           Kind{"tap", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, false},
+           Kind{"tap", IFF_TAP | IFF_NO_PI, true},
+           Kind{"tun", IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, true},
+           Kind{"tun", IFF_TUN | IFF_NO_PI, true},
+       }) {
+    CAPTURE(kind.scheme);
+    CAPTURE(kind.flags);
+    check_in_network_namespace([kind] {
+      const int fd = open_device("dev0", kind.flags);
+      EXPECT(fd >= 0);
+      // A header of another size, as a program that knows more of virtio would have set it.
+      int header_size = 12;
+      if ((kind.flags & IFF_VNET_HDR) != 0) EXPECT(ioctl(fd, TUNSETVNETHDRSZ, &header_size) == 0);
+      auto network = Network::open(Pump::create());
+      InterfaceId id = 0;
+      LinkSpec spec = link("");
+      spec.url = url_of(kind.scheme, fd);
+      spec.offloads = kind.offloads;
+      EXPECT(!network->add_link(spec, id));
+      // The link has its own.
+      EXPECT(::close(fd) == 0);
+      EXPECT(test::set_up_host_side("dev0", "10.0.0.1"));
+      const std::string failure = echo_through_kernel(*network, 3'000'000);
+      if (!failure.empty()) return failure;
+      // And closes it: the device goes.
+      EXPECT(if_nametoindex("dev0") != 0);
+      EXPECT(network->remove_link(id) == Errno::ok);
+      EXPECT(test::eventually([] { return if_nametoindex("dev0") == 0; }));
+      return std::string();
+    });
+  }
+}
+
+TEST_CASE(
+    "the MTU of a descriptor's device is known where it is in this namespace, not in another") {
+  check_in_network_namespace([] {
+    const int fd = open_device("dev0", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
+    ifreq request{};
+    std::strncpy(request.ifr_name, "dev0", IFNAMSIZ - 1);
+    request.ifr_mtu = 9000;
+    const int control = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    EXPECT(ioctl(control, SIOCSIFMTU, &request) == 0);
+    Failure failure;
+    EXPECT(Tap::adopt(fd, Tap::Mode::ethernet, true, failure)->capabilities().mtu == 9000);
+    EXPECT(unshare(CLONE_NEWNET) == 0);
+    // Another device of that name.
+    const int other = open_device("dev0", IFF_TAP | IFF_NO_PI);
+    EXPECT(other >= 0);
+    auto tap = Tap::adopt(fd, Tap::Mode::ethernet, true, failure);
+    EXPECT(tap->capabilities().mtu == 1500);
+    EXPECT(tap->capabilities().offloads.segmentation);
+    EXPECT(
+        !Tap::adopt(other, Tap::Mode::ethernet, true, failure)->capabilities().offloads.checksum);
+    return std::string();
+  });
+}
+
+TEST_CASE("a descriptor that is no TAP, or not such a one, says so and stays as it is") {
+  Errno error = Errno::ok;
+  CHECK(why_not("tap:?fd=1000000", error) == "descriptor 1000000 is not open");
+  CHECK(error == Errno::bad_descriptor);
+  for (const char* file : {"/dev/null", "/dev/net/tun", "/etc/hostname"}) {
+    const int fd = ::open(file, O_RDWR | O_CLOEXEC);
+    if (fd < 0) continue;  // not there, or not for this user
+    const std::string what = "descriptor " + std::to_string(fd);
+    const bool unattached = std::string(file) == "/dev/net/tun";
+    CHECK(why_not(url_of("tap", fd), error) ==
+          what + (unattached ? " is attached to no device yet: ioctl(TUNSETIFF)"
+                             : " is no TUN or TAP"));
+    CHECK(error == Errno::invalid);
+    CHECK((fcntl(fd, F_GETFL) & O_NONBLOCK) == 0);
+    ::close(fd);
+  }
+  for (const char* url :
+       {"tap:?fd=-1", "tap:?fd=x", "tap:?fd=", "tap:?fd=2147483648", "tun:?fd="}) {
+    CHECK(why_not(url, error).find("'fd' is a whole number from 0 to 2147483647") == 0);
+    CHECK(error == Errno::invalid);
+  }
+  CHECK(why_not("tap://tap0?fd=3", error) ==
+        "a device has a name or a descriptor: tap://NAME or tap:?fd=N");
+  check_in_network_namespace([] {
+    Errno number = Errno::ok;
+    const int tap = open_device("dev0", IFF_TAP | IFF_NO_PI);
+    const int tun = open_device("dev1", IFF_TUN | IFF_NO_PI);
+    EXPECT(why_not(url_of("tun", tap), number).find(" is a TAP, not a TUN") != std::string::npos);
+    EXPECT(why_not(url_of("tap", tun), number).find(" is a TUN, not a TAP") != std::string::npos);
+    auto network = Network::open(Pump::create());
+    InterfaceId id = 0;
+    LinkSpec spec = link("");
+    spec.url = url_of("tap", tap);
+    spec.reconnect = true;
+    EXPECT(network->add_link(spec, id).detail.find("cannot be opened anew") != std::string::npos);
+    EXPECT(if_nametoindex("dev0") != 0);
+    return std::string();
   });
 }
 

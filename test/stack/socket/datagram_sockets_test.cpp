@@ -296,7 +296,8 @@ TEST_CASE("options keep what they are given and refuse what is not theirs") {
         std::pair{Option::hop_limit, 255}, std::pair{Option::hop_limit, 1},
         std::pair{Option::multicast_hop_limit, 0}, std::pair{Option::traffic_class, 0xb8},
         std::pair{Option::ipv6_only, 1}, std::pair{Option::dont_fragment, 1},
-        std::pair{Option::bind_interface, 3}}) {
+        std::pair{Option::bind_interface, 3}, std::pair{Option::multicast_loop, 0},
+        std::pair{Option::multicast_interface, 3}}) {
     CHECK(socket->set_option(option, value, 0) == Errno::ok);
     CHECK(*socket->option(option) == value);
   }

@@ -43,6 +43,14 @@ class FakeIp final : public IpService {
   bool is_broadcast(const IpAddress& address) const override {
     return address.is_limited_broadcast() || address == *IpAddress::parse("10.0.0.255");
   }
+  Result<InterfaceId> group_interface(const IpAddress&, InterfaceId interface) override {
+    return interface == kAnyInterface ? InterfaceId{2} : interface;
+  }
+  Errno join_group(const IpAddress&, const IpAddress&, InterfaceId, Nanos) override {
+    groups++;
+    return Errno::ok;
+  }
+  void leave_group(const IpAddress&, const IpAddress&, InterfaceId, Nanos) override { groups--; }
   BlockPool& pool() override { return pool_; }
   Budget& budget() override { return budget_; }
   Counters& counters() override { return counters_; }
@@ -55,6 +63,7 @@ class FakeIp final : public IpService {
   Errno send_error = Errno::ok;
   std::uint64_t generation = 1;
   int lookups = 0;
+  int groups = 0;
 
  private:
   BlockPool pool_;

@@ -286,3 +286,31 @@ TEST_CASE("over the loopback address a host talks to itself") {
   net.run(kSecond);
   CHECK(read_text(socket, net.now) == "hello");
 }
+
+TEST_CASE("segments carry hop limit and traffic class as they are set, without the ECN field (RFC "
+          "3168 6.1)") {
+  TcpNet net;
+  unsigned seen = 0;
+  std::uint8_t hop_limit = 9, traffic_class = 0xb8;
+  net.filter = [&](const TcpNet::Seen& segment) {
+    seen++;
+    CHECK(segment.meta.hop_limit == hop_limit);
+    CHECK(segment.meta.traffic_class == traffic_class);
+    return true;
+  };
+  const auto [client, server] = net.connect(7000, "10.0.0.2", [&](Socket& socket) {
+    CHECK(socket.set_option(Option::hop_limit, hop_limit, net.now) == Errno::ok);
+    CHECK(socket.set_option(Option::traffic_class, 0xbb, net.now) == Errno::ok);
+    CHECK(*socket.option(Option::traffic_class) == traffic_class);
+  });
+  hop_limit = 200;
+  traffic_class = 0x20;
+  for (Socket* socket : {client, server}) {
+    CHECK(socket->set_option(Option::hop_limit, hop_limit, net.now) == Errno::ok);
+    CHECK(socket->set_option(Option::traffic_class, traffic_class, net.now) == Errno::ok);
+    send_text(*socket, "hello", net.now);
+  }
+  net.run(kSecond);
+  CHECK(seen > 5);
+  net.filter = nullptr;
+}

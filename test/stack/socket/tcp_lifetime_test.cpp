@@ -51,6 +51,28 @@ TEST_CASE("close after the last text: it all arrives, and the state goes after T
   CHECK(net.a.table().list().empty());
 }
 
+TEST_CASE("deadlines that have moved away cost one wake-up together, not one each") {
+  TcpNet net;
+  std::vector<TcpNet::Pair> pairs;
+  for (std::uint16_t port = 7000; port < 7010; port++) pairs.push_back(net.connect(port));
+  for (const auto& [client, server] : pairs) {
+    server->set_option(Option::quick_ack, 1, net.now);
+    send_text(*server, "question", net.now);
+    net.run(kMillisecond);
+  }
+  net.run(net.faults.delay);
+  const Nanos first = net.a.table().next_deadline();
+  REQUIRE(first < net.now + 40 * kMillisecond);
+  for (const auto& [client, server] : pairs) {
+    CHECK(read_text(*client, net.now) == "question");
+    send_text(*client, "answer", net.now);  // and the acknowledgement with it
+  }
+  net.run(2 * net.faults.delay);
+  CHECK(net.a.table().next_deadline() == first);
+  net.run(first - net.now);
+  CHECK(net.a.table().next_deadline() == kNever);
+}
+
 TEST_CASE("linger 0: close sends RST") {
   TcpNet net;
   const auto [client, server] = net.connect();

@@ -68,6 +68,13 @@ class TcpHost final : public IpService {
   bool is_broadcast(const IpAddress& address) const override {
     return address.is_limited_broadcast() || address == tcp_ip("10.0.0.255");
   }
+  Result<InterfaceId> group_interface(const IpAddress&, InterfaceId) override {
+    return Errno::not_supported;
+  }
+  Errno join_group(const IpAddress&, const IpAddress&, InterfaceId, Nanos) override {
+    return Errno::not_supported;
+  }
+  void leave_group(const IpAddress&, const IpAddress&, InterfaceId, Nanos) override {}
   inline BlockPool& pool() override;
   Budget& budget() override { return budget_; }
   Counters& counters() override { return counters_; }
@@ -188,7 +195,8 @@ class TcpNet {
     const int copies = chance(faults.duplication) ? 2 : 1;
     for (int i = 0; i < copies; i++) {
       std::vector<std::uint8_t> bits = copy;
-      if (chance(faults.corruption))
+      // A large packet has no checksum yet: a wire that spoils one has it cut up.
+      if (gso == 0 && chance(faults.corruption))
         bits[random_.below(static_cast<std::uint32_t>(bits.size()))] ^=
             static_cast<std::uint8_t>(1u << random_.below(8));
       const Nanos delay =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Congestion and loss (RFC 5681, RFC 6582, RFC 6675, RFC 6928, RFC 2018).
+// Congestion and loss with NewReno (RFC 5681, RFC 6582, RFC 6675, RFC 6928, RFC 2018).
 #include "stack/tcp/bench.hpp"
 
 using namespace vpollnet;
@@ -11,6 +11,7 @@ namespace {
 struct Flight : Bench {
   explicit Flight(const std::string& options = "mss 1000", std::size_t queued = 20'000) {
     peer_options = options;
+    settings.congestion = Algorithm::newreno;
     establish();
     send(queued);
     all();

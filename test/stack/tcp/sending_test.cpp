@@ -95,6 +95,16 @@ TEST_CASE("an ACK rides on text that goes out") {
   CHECK(b.run(kSecond) == "-");
 }
 
+TEST_CASE("quick_ack, set while an ACK is delayed, sends it") {
+  Bench b;
+  b.establish();
+  CHECK(b.exchange("PA 1+100 ack 1") == "-");
+  Settings settings = b->settings();
+  settings.quick_ack = true;
+  b.apply(settings);
+  CHECK(b.all() == "A 1 ack 101");
+}
+
 TEST_CASE("quick_ack: each segment at once") {
   Bench b;
   b.settings.quick_ack = true;

@@ -233,3 +233,18 @@ TEST_CASE("the user timeout rules keepalive (tcp(7), TCP_USER_TIMEOUT)") {
   b.run(5 * kSecond);
   CHECK(b->state() == State::closed);
 }
+
+TEST_CASE("the user timeout, set while the timers are backed off, ends it in time too (RFC 5482)") {
+  Bench b;
+  b.establish();
+  b.send(100);
+  b.all();
+  b.run(20 * kSecond);  // the next retransmission is seconds away
+  Settings settings = b->settings();
+  settings.user_timeout = 21 * kSecond;
+  b.apply(settings);
+  CHECK(b->state() == State::established);
+  b.run(kSecond);
+  CHECK(b->state() == State::closed);
+  CHECK(b->error() == Errno::timed_out);
+}

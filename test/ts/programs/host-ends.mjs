@@ -15,7 +15,7 @@ if (!isMainThread) {
   const listener = host.socket('tcp').bind({ host: '127.0.0.1' }).listen();
   const client = host.socket('tcp');
   client.connect({ host: '127.0.0.1', port: listener.localAddress.port });
-  poll([{ fd: listener.fd, events: POLLIN }], 5000);
+  poll([{ fd: listener.fd, events: POLLIN }], 20_000);
   parentPort.postMessage([client.fd, listener.accept().fd, listener.fd]);
   if (workerData === 'exits') process.exit(3);
   if (workerData === 'is-terminated') poll([{ fd: listener.fd, events: POLLIN }], -1);
@@ -38,7 +38,7 @@ if (!isMainThread) {
   const host = await HostStack.open();
   const client = host.socket('tcp');
   client.connect({ host: '127.0.0.1', port: Number(process.env.PORT) });
-  poll([{ fd: client.fd, events: 4 }], 5000);
+  poll([{ fd: client.fd, events: 4 }], 20_000);
   process.exit(0);
 } else {
   const worker = new Worker(new URL(import.meta.url), { workerData: way });

@@ -10,8 +10,8 @@ const far = await Stack.open({ links: [{ url, addresses: ['10.0.0.2/24'], dad: f
 const listener = far.socket('tcp').bind({ port: 7 }).listen();
 const client = near.socket('tcp');
 client.connect({ host: '10.0.0.2', port: 7 });
-poll([{ fd: client.fd, events: POLLOUT }], 5000);
-poll([{ fd: listener.fd, events: POLLIN }], 5000);
+poll([{ fd: client.fd, events: POLLOUT }], 20_000);
+poll([{ fd: listener.fd, events: POLLIN }], 20_000);
 client.send(Buffer.alloc(1 << 20));
 const way = process.argv[2];
 if (way !== 'returns') void pollAsync([{ fd: listener.fd, events: POLLOUT }]);

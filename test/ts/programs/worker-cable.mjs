@@ -12,7 +12,7 @@ const stack = await Stack.open({ links });
 if (isMainThread) {
   const socket = stack.socket('udp').bind({ port: 53 });
   const worker = new Worker(new URL(import.meta.url));
-  await pollAsync([{ fd: socket.fd, events: POLLIN }], 5000);
+  await pollAsync([{ fd: socket.fd, events: POLLIN }], 20_000);
   const buffer = Buffer.alloc(100);
   const { bytes, address, port } = socket.recvFrom(buffer);
   console.log(buffer.toString('utf8', 0, bytes));
@@ -21,6 +21,6 @@ if (isMainThread) {
 } else {
   const socket = stack.socket('udp');
   socket.sendTo('hello from a worker', { host: '10.0.0.1', port: 53 });
-  if (poll([{ fd: socket.fd, events: POLLIN }], 5000) !== 1) throw new Error('no answer');
+  if (poll([{ fd: socket.fd, events: POLLIN }], 20_000) !== 1) throw new Error('no answer');
 }
 await stack.close();

@@ -53,8 +53,8 @@ async function occupy(way) {
   const listener = far.socket('tcp').bind({ port: 7 }).listen();
   const client = near.socket('tcp');
   client.connect({ host: '10.0.0.2', port: 7 });
-  poll([{ fd: client.fd, events: POLLOUT }], 5000);
-  poll([{ fd: listener.fd, events: POLLIN }], 5000);
+  poll([{ fd: client.fd, events: POLLOUT }], 20_000);
+  poll([{ fd: listener.fd, events: POLLIN }], 20_000);
   const server = listener.accept();
   client.send(Buffer.alloc(1 << 20));
   near.socket('udp').bind({ port: 53 });

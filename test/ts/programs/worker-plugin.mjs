@@ -19,7 +19,7 @@ const from = stack.socket('udp');
 const buffer = Buffer.alloc(100);
 for (let i = 0; i < count; i += 1) {
   from.sendTo(`${i}`, { host: '127.0.0.1', port: to.localAddress.port });
-  if (poll([{ fd: to.fd, events: POLLIN }], 5000) !== 1) throw new Error(`datagram ${i} is lost`);
+  if (poll([{ fd: to.fd, events: POLLIN }], 20_000) !== 1) throw new Error(`datagram ${i} is lost`);
   const { bytes } = to.recvFrom(buffer);
   if (buffer.toString('utf8', 0, bytes) !== `${i}`) throw new Error(`datagram ${i} is another`);
 }
