@@ -171,12 +171,14 @@ bool Pump::work(Nanos now) {
   return first_touched_ != nullptr;
 }
 
-void Pump::wake(const std::vector<std::shared_ptr<Wakeable>>& all) {
+void Pump::wake(std::vector<std::shared_ptr<Wakeable>>& all) {
   for (const std::shared_ptr<Wakeable>& who : all) who->wake();
+  all.clear();
 }
 
 void Pump::loop() {
   std::array<epoll_event, 64> events;
+  std::vector<std::shared_ptr<Wakeable>> wakes;
   while (!stopping_) {
     const int count = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), -1);
     bool left = false;
@@ -194,7 +196,7 @@ void Pump::loop() {
       }
       left = work(now);
       if (!left) arm(timers_.next());
-      const auto wakes = std::exchange(wakes_, {});
+      wakes.swap(wakes_);
       const FairLock::Mark mark = lock_.unlock_marked();
       wake(wakes);
       lock_.give_way(mark);
@@ -210,10 +212,18 @@ Pump::Hold::Hold(Pump& pump) : pump_(pump) {
 
 void Pump::Hold::release() {
   pump_.arm(pump_.work(now_) ? kAtOnce : pump_.timers_.next());
-  // Mostly empty, and then nothing is allocated.
-  const auto wakes = std::exchange(pump_.wakes_, {});
+  if (pump_.wakes_.empty()) {
+    pump_.lock_.unlock();
+    return;
+  }
+  // Memory for the list goes round. Taken out of its place meanwhile: to let go of the last one who
+  // is woken may be a hold of its own.
+  thread_local std::vector<std::shared_ptr<Wakeable>> spare;
+  std::vector<std::shared_ptr<Wakeable>> wakes = std::move(spare);
+  wakes.swap(pump_.wakes_);
   pump_.lock_.unlock();
   wake(wakes);
+  spare = std::move(wakes);
 }
 
 }  // namespace vpollnet::host

@@ -144,8 +144,8 @@ class Pump {
   bool work(Nanos now);
   void run_members(Nanos now);
   void arm(Nanos deadline);
-  /// After the hold.
-  static void wake(const std::vector<std::shared_ptr<Wakeable>>& all);
+  /// After the hold; empties it.
+  static void wake(std::vector<std::shared_ptr<Wakeable>>& all);
   void loop();
 
   FairLock lock_;

@@ -19,6 +19,22 @@ constexpr std::uint32_t kAckAtLatest = 32 * 1024;
 /// about others (RFC 5961 7, CVE-2016-5696).
 constexpr unsigned kChallengesPerSecond = 10;
 
+/// Leaves the `length` bytes from `skip` on.
+void cut(std::vector<Slice>& slices, std::uint64_t skip, std::uint64_t length) {
+  std::size_t kept = 0;
+  for (Slice& slice : slices) {
+    const auto step = static_cast<std::uint32_t>(std::min<std::uint64_t>(skip, slice.size()));
+    slice.trim_front(step);
+    skip -= step;
+    slice.truncate(static_cast<std::uint32_t>(std::min<std::uint64_t>(length, UINT32_MAX)));
+    length -= slice.size();
+    if (slice.empty()) continue;
+    if (&slice != &slices[kept]) slices[kept] = std::move(slice);
+    kept++;
+  }
+  slices.resize(kept);
+}
+
 }  // namespace
 
 Answer Connection::on_segment(Segment&& segment, Nanos now) {
@@ -437,23 +453,8 @@ Answer Connection::on_payload(Segment& segment, std::uint64_t begin, std::uint64
   const bool had_gap = !reassembly_.empty();
   if (to > from) {
     // Keep the bytes [from, to) of the payload, which begins at `begin`.
-    std::uint64_t skip = from - begin;
-    std::uint64_t left = to - from;
-    std::vector<Slice> kept;
-    kept.reserve(segment.payload.size());
-    for (Slice& slice : segment.payload) {
-      if (skip >= slice.size()) {
-        skip -= slice.size();
-        continue;
-      }
-      Slice part =
-          slice.part(static_cast<std::uint32_t>(skip),
-                     static_cast<std::uint32_t>(std::min<std::uint64_t>(left, UINT32_MAX)));
-      skip = 0;
-      left -= part.size();
-      if (!part.empty()) kept.push_back(std::move(part));
-      if (left == 0) break;
-    }
+    std::vector<Slice>& kept = segment.payload;
+    cut(kept, from - begin, to - from);
     if (in_order) {
       std::uint64_t next = to;
       if (had_gap && reassembly_.begin() <= to) {

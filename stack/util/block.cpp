@@ -6,16 +6,22 @@
 namespace vpollnet {
 
 BlockPool::~BlockPool() {
-  for (Block* block : kept_) ::operator delete(block);
+  for (Block* block : kept_large_) ::operator delete(block);
+  for (Block* block : kept_small_) ::operator delete(block);
 }
 
 Slice BlockPool::allocate(std::uint32_t capacity) {
-  const bool large = capacity > kLargeCapacity / 4 && capacity <= kLargeCapacity;
-  if (large) capacity = kLargeCapacity;
+  std::vector<Block*>* kept = nullptr;
+  if (capacity > kLargeCapacity / 4 && capacity <= kLargeCapacity) {
+    capacity = kLargeCapacity;
+    kept = &kept_large_;
+  } else if (capacity == kSmallCapacity) {
+    kept = &kept_small_;
+  }
   Block* block = nullptr;
-  if (large && !kept_.empty()) {
-    block = kept_.back();
-    kept_.pop_back();
+  if (kept != nullptr && !kept->empty()) {
+    block = kept->back();
+    kept->pop_back();
   } else {
     block = static_cast<Block*>(::operator new(sizeof(Block) + capacity));
   }
@@ -34,8 +40,10 @@ Slice BlockPool::copy(std::span<const std::uint8_t> bytes) {
 
 void BlockPool::recycle(Block* block) {
   live_--;
-  if (block->capacity == kLargeCapacity && kept_.size() < kKept) {
-    kept_.push_back(block);
+  if (block->capacity == kLargeCapacity && kept_large_.size() < kKeptLarge) {
+    kept_large_.push_back(block);
+  } else if (block->capacity == kSmallCapacity && kept_small_.size() < kKeptSmall) {
+    kept_small_.push_back(block);
   } else {
     ::operator delete(block);
   }

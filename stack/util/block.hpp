@@ -84,14 +84,18 @@ class Slice {
   std::uint32_t length_ = 0;
 };
 
-/// Makes blocks and keeps a bounded number of full-size ones warm, so that bulk transfer reuses
-/// memory that is still in the cache. Not thread-safe. Must outlive every Slice made from it.
+/// Makes blocks and keeps a bounded number of the two sizes that most have warm, so that transfer
+/// reuses memory that is still in the cache. Not thread-safe. Must outlive every Slice made from
+/// it.
 class BlockPool {
  public:
   /// Holds a 64 KiB IP packet and its link headers.
   static constexpr std::uint32_t kLargeCapacity = 66 * 1024;
-  /// Bounds the memory that an idle pool keeps: 32 * 66 KiB, about 2 MiB.
-  static constexpr std::size_t kKept = 32;
+  /// For a stream that moves little at a time.
+  static constexpr std::uint32_t kSmallCapacity = 2 * 1024;
+  /// Bound the memory that an idle pool keeps: 32 * 66 KiB + 64 * 2 KiB, about 2.2 MiB.
+  static constexpr std::size_t kKeptLarge = 32;
+  static constexpr std::size_t kKeptSmall = 64;
 
   BlockPool() = default;
   BlockPool(const BlockPool&) = delete;
@@ -111,7 +115,8 @@ class BlockPool {
   friend class Slice;
   void recycle(Block* block);
 
-  std::vector<Block*> kept_;
+  std::vector<Block*> kept_large_;
+  std::vector<Block*> kept_small_;
   std::size_t live_ = 0;
 };
 

@@ -4,8 +4,7 @@
 namespace vpollnet {
 namespace {
 
-/// Blocks of a queue that holds little, and of one that moves bulk.
-constexpr std::uint32_t kSmallBlock = 2048;
+/// From so many bytes on, a queue moves bulk, in large blocks.
 constexpr std::size_t kBulk = 16 * 1024;
 
 /// A slice may keep up to this many times its own size alive.
@@ -22,7 +21,7 @@ void ByteQueue::append_copy(std::span<const std::uint8_t> bytes, BlockPool& pool
         block != nullptr && block->room() > 0 && tail->offset() + tail->size() == block->filled;
     if (!writable) {
       const std::size_t wanted =
-          bytes.size() + size_ > kBulk ? BlockPool::kLargeCapacity : kSmallBlock;
+          bytes.size() + size_ > kBulk ? BlockPool::kLargeCapacity : BlockPool::kSmallCapacity;
       slices_.push_back(pool.allocate(static_cast<std::uint32_t>(
           std::max<std::size_t>(wanted, std::min(bytes.size(), kBulk)))));
       tail = &slices_.back();
