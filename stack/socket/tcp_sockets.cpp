@@ -188,7 +188,7 @@ Result<std::shared_ptr<Flow>> TcpSockets::connect(TcpSocket& socket, const Endpo
   if (remote.address.is_unspecified())
     remote.address = IpAddress::loopback(remote.address.family());
   if (remote.address.family() == Family::none) return Errno::family_not_supported;
-  if (remote.port == 0) return Errno::address_not_available;
+  if (remote.port == 0) return Errno::refused;  // nobody can listen there
   // RFC 9293 MUST-57, MUST-58: no connection to a group.
   if (remote.address.is_multicast() || ip_.is_broadcast(remote.address))
     return Errno::network_unreachable;
@@ -206,17 +206,25 @@ Result<std::shared_ptr<Flow>> TcpSockets::connect(TcpSocket& socket, const Endpo
                  kAnyInterface};
   if (local.port == 0) {
     // RFC 6056 3.3.1: random; free means free for this remote end.
-    const std::optional<std::uint16_t> free =
-        choose_port(ip_.random(), [&](std::uint16_t candidate) {
-          local.port = candidate;
-          return !bound_.contains(candidate) &&
-                 !flows_.contains(key_of(local, remote, path->interface));
-        });
+    const auto choose = [&](auto is_free) {
+      return choose_port(ip_.random(), [&](std::uint16_t candidate) {
+        local.port = candidate;
+        return !bound_.contains(candidate) && is_free(find(key_of(local, remote, path->interface)));
+      });
+    };
+    using Found = std::shared_ptr<Flow>;
+    auto free = choose([](const Found& flow) { return flow == nullptr; });
+    if (!free) free = choose([&](const Found& flow) { return flow->connection.gives_way(now); });
     if (!free) return Errno::address_not_available;
     local.port = *free;
   }
   const FlowKey key = key_of(local, remote, path->interface);
-  if (key.local == key.remote || flows_.contains(key)) return Errno::address_not_available;
+  if (key.local == key.remote) return Errno::address_not_available;
+  if (const std::shared_ptr<Flow> former = find(key)) {
+    if (!former->connection.gives_way(now)) return Errno::address_not_available;
+    former->connection.fail(Errno::ok);
+    service(*former, now);
+  }
   std::shared_ptr<Flow> flow = make_flow(key, socket, *path);
   flow->owner = &socket;
   flow->connection.connect(start_of(key, *path, now), now);

@@ -310,6 +310,11 @@ std::size_t Connection::unread() const { return receive_queue_.size(); }
 
 std::size_t Connection::unacknowledged() const { return send_queue_.size(); }
 
+bool Connection::gives_way(Nanos now) const {
+  // Both clocks have moved by then: a tick of a timestamp is a second at most (RFC 7323 5.4).
+  return state_ == State::time_wait && timestamps_on_ && close_at_ - now <= kTimeWait - kSecond;
+}
+
 std::optional<std::uint32_t> Connection::recent_timestamp() const {
   return timestamps_on_ ? std::optional(ts_recent_) : std::nullopt;
 }

@@ -175,6 +175,10 @@ class Connection {
   /// The next sequence number expected, and the peer's last timestamp (RFC 6191).
   std::uint32_t receive_next() const { return static_cast<std::uint32_t>(rcv_nxt_); }
   std::optional<std::uint32_t> recent_timestamp() const;
+  /// In TIME-WAIT so long that a connection which we open between the same ends may take its place:
+  /// the peer tells their segments apart by the timestamps, as in RFC 6191 2 (Linux:
+  /// tcp_tw_reuse).
+  bool gives_way(Nanos now) const;
   /// Moves with each acknowledgment of something new.
   std::uint64_t acknowledged_position() const { return snd_una_; }
   Info info() const;

@@ -220,6 +220,9 @@ void Connection::on_reset(std::uint64_t begin, Nanos now) {
   case State::syn_received: enter_closed(Errno::refused); break;
   case State::closing:
   case State::last_ack: enter_closed(Errno::ok); break;
+  // RFC 9293 3.10.7.4 has "reset" here too. The peer had said that no more comes: it is who writes
+  // on that is told, as of any closed pipe, and by Linux too.
+  case State::close_wait: enter_closed(Errno::broken_pipe); break;
   default: enter_closed(Errno::reset); break;
   }
 }

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <span>
 
 #include "util/intervals.hpp"
@@ -74,9 +74,10 @@ class Scoreboard {
   static constexpr std::size_t kMaxAgain = 512;
 
   IntervalSet<kMaxRanges> sacked_;
-  std::uint64_t lost_edge_ = 0;         ///< all below that is not in sacked_ is lost
-  std::uint64_t high_retransmit_ = 0;   ///< RFC 6675 2, HighRxt: all below was sent again
-  std::deque<Again> again_;             ///< in the order of sending, so `mark` ascends
+  std::uint64_t lost_edge_ = 0;        ///< all below that is not in sacked_ is lost
+  std::uint64_t high_retransmit_ = 0;  ///< RFC 6675 2, HighRxt: all below was sent again
+  /// In the order of sending, so `mark` ascends. Mostly empty, and then a list takes no memory.
+  std::list<Again> again_;
   IntervalSet<kMaxRanges> lost_again_;  ///< below high_retransmit_, but to be sent once more
   std::uint64_t duplicates_ = 0;        ///< bytes that duplicate ACKs stand for, without SACK
 };

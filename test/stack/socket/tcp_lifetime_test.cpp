@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // How connections end: linger, TIME-WAIT, orphans, ICMP errors, addresses that go, memory.
+#include "socket/ports.hpp"
 #include "stack/socket/tcp_net.hpp"
 
 using namespace vpollnet;
@@ -129,6 +130,58 @@ TEST_CASE("[T23] a SYN takes the place of TIME-WAIT only if it is newer (RFC 619
     CHECK(std::string(again.state()) == "ESTABLISHED");
     CHECK(count(net.b, "TIME-WAIT") == 0);
   }
+}
+
+TEST_CASE("a second into TIME-WAIT its ends may have a new connection, if there are timestamps") {
+  TcpNet net;
+  const auto [client, server] = net.connect(7000);
+  const std::uint16_t port = client->local().port;
+  Socket& listening = net.open(net.b);
+  listening.set_option(Option::reuse_address, 1, net.now);
+  REQUIRE(listening.bind({IpAddress(), 7000}, net.now) == Errno::ok);
+  REQUIRE(listening.listen(4, net.now) == Errno::ok);
+  net.close(net.a, client);  // TIME-WAIT is at a
+  net.run(100 * kMillisecond);
+  net.close(net.b, server);
+  net.run(500 * kMillisecond);
+  REQUIRE(count(net.a, "TIME-WAIT") == 1);
+  Socket& again = net.open(net.a);
+  again.set_option(Option::reuse_address, 1, net.now);
+  REQUIRE(again.bind({IpAddress(), port}, net.now) == Errno::ok);
+  CHECK(again.connect({tcp_ip("10.0.0.2"), 7000}, net.now) == Errno::address_not_available);
+  net.run(kSecond);
+  CHECK(again.connect({tcp_ip("10.0.0.2"), 7000}, net.now) == Errno::in_progress);
+  net.run(kSecond / 2);
+  CHECK(std::string(again.state()) == "ESTABLISHED");
+  CHECK(count(net.a, "TIME-WAIT") == 0);
+  const Result<Socket*> accepted = listening.accept(net.now);
+  REQUIRE(accepted);
+  send_text(again, "new", net.now);
+  net.run(kSecond);
+  CHECK(read_text(**accepted, net.now) == "new");
+  net.close(net.b, *accepted);
+}
+
+TEST_CASE("with each port in TIME-WAIT the next connection has one of theirs") {
+  TcpNet net;
+  net.faults.delay = kMillisecond / 10;
+  Socket& listening = net.open(net.b);
+  REQUIRE(listening.bind({IpAddress(), 7000}, net.now) == Errno::ok);
+  REQUIRE(listening.listen(4, net.now) == Errno::ok);
+  const Nanos start = net.now;
+  constexpr int kMore = 100;
+  for (int i = 0; i <= kLastEphemeralPort - kFirstEphemeralPort + kMore; i++) {
+    Socket& socket = net.open(net.a);
+    REQUIRE(socket.connect({tcp_ip("10.0.0.2"), 7000}, net.now) == Errno::in_progress);
+    net.run(kMillisecond / 2);
+    const Result<Socket*> accepted = listening.accept(net.now);
+    REQUIRE(accepted);
+    net.close(net.a, &socket);
+    net.run(kMillisecond / 5);
+    net.close(net.b, *accepted);
+    net.run(kMillisecond / 5);
+  }
+  CHECK(net.now - start < 60 * kSecond);  // so none of them had ended by itself
 }
 
 TEST_CASE("[T24] connections that nobody owns are capped, and the oldest gives way") {

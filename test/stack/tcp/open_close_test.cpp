@@ -148,6 +148,17 @@ TEST_CASE("the peer closes first: CLOSE-WAIT, LAST-ACK, CLOSED (RFC 9293 3.6)") 
   CHECK(b->error() == Errno::ok);
 }
 
+TEST_CASE("a reset behind the peer's FIN: the end stays the end, and who writes on is told") {
+  Bench b;
+  b.establish();
+  b.exchange("FA 1 ack 1");
+  b.in("R 2");
+  CHECK(b->state() == State::closed);
+  std::uint8_t byte = 0;
+  CHECK(*b->receive({&byte, 1}, false) == 0);
+  CHECK(b->error() == Errno::broken_pipe);
+}
+
 TEST_CASE("both close at once: CLOSING, TIME-WAIT (RFC 9293 3.6, figure 13)") {
   Bench b;
   b.establish();
