@@ -2,13 +2,14 @@
 //
 // vpollnet gateway: its options. gateway/run.ts runs it.
 
+import { isIP } from 'node:net';
 import type { Argv } from 'yargs';
 import { helpEnd, last, number, UsageError } from './command.js';
 import { addressesOf } from './gateway/addresses.js';
 import { forwardDefaults, parseForward } from './gateway/forward-text.js';
 import { defaults, type Otherwise } from './gateway/policy.js';
 import { TextError } from './gateway/problem.js';
-import type { Rule } from './gateway/rule.js';
+import { isWithin, type Rule } from './gateway/rule.js';
 import { parseRule } from './gateway/rule-text.js';
 import { type DnsMode, dnsModes } from './gateway/services.js';
 
@@ -51,15 +52,18 @@ function parse<T>(option: string, read: () => T): T {
   }
 }
 
-/** ADDRESS:PORT, with IPv6 in brackets. */
+/** ADDRESS:PORT, with IPv6 in brackets. The address as browsers write it, who name it in each request. */
 export function toListen(value: string): { address: string; port: number } {
-  const [, v6, v4 = v6, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(value) ?? [];
-  if (v4 !== undefined && addressPattern(v4) && Number(port) <= 65_535)
-    return { address: v4, port: Number(port) };
-  throw new UsageError(`--ui must be ADDRESS:PORT, such as 127.0.0.1:8080, not '${value}'`);
+  const [, host, port] = /^(\[[\da-f:.]+\]|[\d.]+):(\d{1,5})$/i.exec(value) ?? [];
+  const url = `http://${host}`;
+  const address = URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : '';
+  if (isIP(address) === 0 || Number(port) > 65_535)
+    throw new UsageError(`--ui must be ADDRESS:PORT, such as 127.0.0.1:8080, not '${value}'`);
+  // Requests to all of them name one, and the page answers those alone that name its own.
+  if (isWithin(address, '0.0.0.0') || isWithin(address, '::'))
+    throw new UsageError(`--ui must have one address, such as 127.0.0.1:8080, not '${value}'`);
+  return { address, port: Number(port) };
 }
-
-const addressPattern = (address: string) => /^[\d.]+$|:/.test(address);
 
 /** @param command what followed `--` */
 export function addGateway(

@@ -7,6 +7,13 @@ import type { Reach } from './gateway-rules.js';
 import { type NativeFlows, native } from './native.js';
 import { type SocketAddress, toSocketAddress } from './socket.js';
 
+/** An address and a port; of a flow that came to the path of a forward, that path, with port 0. */
+export interface FlowPlace {
+  address: string;
+  family: SocketAddress['family'] | 'Unix';
+  port: number;
+}
+
 /** One connection, or datagrams between two endpoints, or echo requests from one host to another, at one moment. */
 export interface FlowInfo {
   /** From 1 on; no number is used twice. */
@@ -31,12 +38,12 @@ export interface FlowInfo {
     | 'failed';
   /** The code of the error that ended it, where there is one: 'ECONNREFUSED'. */
   error?: string;
-  /** The name of the interface that it is behind. */
+  /** The name of the interface that it came by from behind the gateway; '' for an inward one. */
   interface: string;
   /** Who began it. */
-  source: SocketAddress;
+  source: FlowPlace;
   /** Whom the source means; icmp: port 0. */
-  destination: SocketAddress;
+  destination: FlowPlace;
   /** Where it was led, once that is known. */
   target?: SocketAddress | { path: string };
   /** Of the destination. */
@@ -73,10 +80,11 @@ export function readFlows(
     const number = () => numbers[at++] as number;
     // The addon's words are the types' own.
     const word = <Word>(list: readonly string[]) => list[number()] as Word;
-    const end = (): SocketAddress | null => {
+    const end = (): FlowPlace | null => {
       const address = parts[textAt++] as string;
       const [family, port, scope] = [number(), number(), number()];
-      return family === 0 ? null : toSocketAddress([address, family, port, scope]);
+      if (family !== 0) return toSocketAddress([address, family, port, scope]);
+      return address === '' ? null : { address, family: 'Unix', port };
     };
     const what = word<FlowEvent['what']>(words.what);
     const id = number();
@@ -98,21 +106,21 @@ export function readFlows(
       packetsIn: number(),
       age: number(),
       idle: number(),
-      source: end() as SocketAddress,
-      destination: end() as SocketAddress,
+      source: end() as FlowPlace,
+      destination: end() as FlowPlace,
     };
     const target = end();
     const path = parts[textAt] as string;
     if (path !== '') flow.target = { path };
-    else if (target !== null) flow.target = target;
+    else if (target !== null) flow.target = target as SocketAddress;
     if (ending) flow.end = ending;
     if (errno !== 0) flow.error = errnoName(errno);
     return { what, flow };
   });
 }
 
-const shownEnd = ({ address, port, family }: SocketAddress) =>
-  `${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+const shownEnd = ({ address, port, family }: FlowPlace) =>
+  family === 'Unix' ? address : `${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 
 /** 'tcp 10.0.0.2:40000 -> 192.0.2.1:80' */
 export function showFlow({ protocol, source, destination }: FlowInfo): string {

@@ -42,10 +42,11 @@ import { TcpSocket } from './tcp-socket.js';
 /**
  * What becomes of a flow. 'refuse' is RST, or ICMP "prohibited"; 'drop' no answer. `take` gets it as a socket
  * of the gateway's stack, connected: its localAddress is the flow's destination, its remoteAddress the source.
+ * If it throws or rejects, the socket is reset.
  */
 export type Decision = 'allow' | 'refuse' | 'drop' | { redirect: Redirect } | { take: Take };
 
-type Take = (socket: TcpSocket | UdpSocket, flow: FlowInfo) => void;
+type Take = (socket: TcpSocket | UdpSocket, flow: FlowInfo) => void | Promise<void>;
 
 /**
  * Decides a new flow; meanwhile nothing of it is answered. A throw, a wrong value and the time limit refuse it.
@@ -163,6 +164,16 @@ function checkLimits(value: unknown): Required<GatewayLimits> {
   return Object.fromEntries(limits);
 }
 
+/** The ids of the links; none stands for all. */
+function checkLinks(value: unknown, name: string, { idOf }: Interfaces): number[] {
+  if (value === undefined) return [];
+  const links = checkArray(value, name);
+  if (links.length === 0) {
+    throw invalidValue(name, value, 'must not be empty: leave it out for all links');
+  }
+  return links.map((link, i) => idOf(link, `${name}[${i}]`));
+}
+
 const illegal = Symbol('only stack.gateway() has this');
 
 /**
@@ -199,7 +210,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       'hostLoopback',
       'limits',
     ]);
-    const { to, interfaces: links = [], rules = [], policy, policyTimeout = 30_000 } = given;
+    const { to, interfaces: links, rules = [], policy, policyTimeout = 30_000 } = given;
     const far = typeof to === 'object' && to !== null ? stackParts.get(to) : undefined;
     if (far === undefined) {
       throw invalidType('options.to', 'an instance of HostStack, Stack or LoadedStack', to);
@@ -218,9 +229,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.#near.native as NativeNetwork,
       far.native,
       {
-        interfaces: checkArray(links, 'options.interfaces').map((link, i) =>
-          interfaces.idOf(link, `options.interfaces[${i}]`),
-        ),
+        interfaces: checkLinks(links, 'options.interfaces', interfaces),
         rules: compiled,
         otherwise: this.#otherwise,
         askTimeout: checkInteger(policyTimeout, 'options.policyTimeout', 1, day),
@@ -444,12 +453,17 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { owner } = this.#near;
     const socket =
       flow.protocol === 'udp' ? new UdpSocket(taken, owner) : new TcpSocket(taken, owner);
-    try {
-      take(socket, flow);
-    } catch (error) {
+    const failed = (error: unknown) => {
       if (socket.type === 'tcp' && !socket.closed) socket.setOption('linger', 0);
       socket.close();
-      this.#tellError(policyFailed(showFlow(flow), 'threw in take()', error));
+      // What it throws because its socket ended with the gateway is no news.
+      if (!this.#closed) this.#tellError(policyFailed(showFlow(flow), 'threw in take()', error));
+    };
+    try {
+      const done: unknown = take(socket, flow);
+      if (isThenable(done)) Promise.resolve(done).then(undefined, failed);
+    } catch (error) {
+      failed(error);
     }
   }
 

@@ -37,7 +37,7 @@ export {
   type GatewayOptions,
   type Policy,
 } from './gateway.js';
-export type { FlowInfo } from './gateway-flow.js';
+export type { FlowInfo, FlowPlace } from './gateway-flow.js';
 export { Forward, type ForwardOptions } from './gateway-forward.js';
 export type { GatewayRule, Reach, Redirect } from './gateway-rules.js';
 export { HostStack } from './host-stack.js';

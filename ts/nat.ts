@@ -2,7 +2,7 @@
 //
 // Address translation between the links of a stack. docs/forwarding.md has the semantics.
 
-import { isIPv4 } from 'node:net';
+import { BlockList, isIPv4 } from 'node:net';
 import {
   checkAddress,
   checkArray,
@@ -21,6 +21,7 @@ import {
   familyOf,
   type InterfaceLookup,
   listOf,
+  protocols,
 } from './forwarding.js';
 import type { NativeNatRules, NativeNetwork } from './native.js';
 
@@ -89,7 +90,43 @@ const admissions = ['address-and-port', 'endpoint-independent'];
 const mostRules = 1024;
 const longestMappedPrefix = 64;
 
+/** What no host has, so that nothing gets there. */
+const nowhere = new BlockList();
+nowhere.addSubnet('0.0.0.0', 8, 'ipv4');
+nowhere.addSubnet('224.0.0.0', 4, 'ipv4');
+nowhere.addAddress('255.255.255.255', 'ipv4');
+nowhere.addAddress('::', 'ipv6');
+nowhere.addSubnet('ff00::', 8, 'ipv6');
+
 type Given = Record<string, unknown>;
+
+function checkHost(value: unknown, name: string): string {
+  const address = checkAddress(value, name);
+  if (nowhere.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')) {
+    throw invalidValue(name, value, 'must be an address that one host has');
+  }
+  return address;
+}
+
+const familiesOf = (cidrs: readonly string[]) => (cidrs.length > 0 ? cidrs.map(familyOf) : [4, 6]);
+const { icmp, icmpv6 } = protocols;
+const protocolFamilies = (protocol: number) =>
+  protocol === icmp ? [4] : protocol === icmpv6 ? [6] : [4, 6];
+
+/** That one flow can have all that a rule says. */
+function checkFamilies(rule: Given, name: string, families: Record<string, number[]>): void {
+  let possible = [4, 6];
+  const before: string[] = [];
+  for (const [key, those] of Object.entries(families)) {
+    if (rule[key] === undefined) continue;
+    possible = possible.filter((family) => those.includes(family));
+    if (possible.length === 0) {
+      const reason = `is of another family than ${before.join(' and ')}`;
+      throw invalidValue(`${name}.${key}`, rule[key], reason);
+    }
+    before.push(key);
+  }
+}
 
 function checkSource(rule: Given, name: string, idOf: InterfaceLookup, result: NativeNatRules) {
   checkKeys(rule, name, [
@@ -99,12 +136,23 @@ function checkSource(rule: Given, name: string, idOf: InterfaceLookup, result: N
   const list = (key: string, check: (one: unknown, itsName: string) => string) =>
     listOf(rule[key], `${name}.${key}`).map((one) => check(...one));
   const { admission = 'address-and-port' } = rule;
+  const sources = list('source', checkCidr);
+  const destinations = list('destination', checkCidr);
+  const protocol =
+    rule.protocol === undefined ? -1 : checkProtocol(rule.protocol, `${name}.protocol`);
+  const addresses = list('addresses', checkHost);
+  checkFamilies(rule, name, {
+    source: familiesOf(sources),
+    destination: familiesOf(destinations),
+    protocol: protocolFamilies(protocol),
+    addresses: familiesOf(addresses),
+  });
   result.sources.push({
     out: idOf(rule.out, `${name}.out`),
-    sources: list('source', checkCidr),
-    destinations: list('destination', checkCidr),
-    protocol: rule.protocol === undefined ? -1 : checkProtocol(rule.protocol, `${name}.protocol`),
-    addresses: list('addresses', checkAddress),
+    sources,
+    destinations,
+    protocol,
+    addresses,
     ports: rule.ports === undefined ? [] : checkPorts(rule.ports, `${name}.ports`),
     open: checkChoice(admission, `${name}.admission`, admissions) === 1,
   });
@@ -121,8 +169,8 @@ function checkDestination(
   ]);
   const list = (key: string, check: (one: unknown, itsName: string) => string) =>
     listOf(rule[key], `${name}.${key}`).map((one) => check(...one));
-  const to = checkAddress(rule.to, `${name}.to`);
-  const addresses = list('address', checkAddress);
+  const to = checkHost(rule.to, `${name}.to`);
+  const addresses = list('address', checkHost);
   for (const [i, address] of addresses.entries()) {
     if (isIPv4(address) !== isIPv4(to)) {
       throw invalidValue(`${name}.address`, addresses[i], `is of another family than ${to}`);
@@ -130,6 +178,12 @@ function checkDestination(
   }
   const protocol =
     rule.protocol === undefined ? -1 : checkProtocol(rule.protocol, `${name}.protocol`);
+  const sources = list('source', checkCidr);
+  checkFamilies(rule, name, {
+    to: familiesOf([to]),
+    source: familiesOf(sources),
+    protocol: protocolFamilies(protocol),
+  });
   const ports = rule.ports === undefined ? [] : checkPorts(rule.ports, `${name}.ports`);
   if (ports.length > 0 && ![-1, 6, 17].includes(protocol)) {
     throw invalidValue(`${name}.ports`, rule.ports, "needs the protocol 'tcp' or 'udp'");
@@ -148,7 +202,7 @@ function checkDestination(
   result.destinations.push({
     in: idOf(rule.in, `${name}.in`),
     addresses,
-    sources: list('source', checkCidr),
+    sources,
     protocol,
     ports,
     to,

@@ -114,7 +114,10 @@ export const schemas = {
       ],
     ],
   ),
-  Endpoint: answer({ address: { type: 'string' }, port: whole(0, 65_535) }),
+  Endpoint: answer({
+    address: { type: 'string', description: 'or the path that a flow came to, with port 0' },
+    port: whole(0, 65_535),
+  }),
   PathTarget: answer({ path: { type: 'string' } }),
   FlowPage: answer({
     flows: { type: 'array', items: ref('Flow') },

@@ -3,6 +3,7 @@
 // What decides about flows: rules, names, and somebody who is asked.
 
 import { EventEmitter } from 'node:events';
+import { compileRules, HostLoopback } from '../../ts/gateway-rules.js';
 import type { NameTable } from './names.js';
 import { Problem } from './problem.js';
 import { type CompiledRule, compile, nameFits, type Rule, toNative } from './rule.js';
@@ -56,6 +57,15 @@ const nativeDefault: Record<Otherwise, GatewayRule[]> = {
   'allow-all': [{ action: 'allow' }],
 };
 
+/**
+ * The gateway's own checks, also of the rules that it is not given: one that is wrong before a rule with names is
+ * wrong behind it. @throws what the gateway throws, with the rule and its property
+ */
+function checkRules(rules: Rule[]): void {
+  const loopback = new HostLoopback(undefined, 'hostLoopback');
+  compileRules(rules.map(toNative), 'rules', { hasPolicy: true, loopback, toHost: true });
+}
+
 export class GatewayPolicy extends EventEmitter<PolicyEvents> {
   readonly #names: NameTable;
   readonly #timeout: number;
@@ -101,8 +111,9 @@ export class GatewayPolicy extends EventEmitter<PolicyEvents> {
     return [...this.rules.map(toNative), ...nativeDefault[this.#otherwise]];
   }
 
-  /** For new flows, and for those that wait. @throws what the gateway throws for a wrong rule; nothing changes then */
+  /** For new flows, and for those that wait. @throws as the gateway for a wrong rule; nothing changes then */
   setRules(rules: Rule[]): void {
+    checkRules(rules);
     const before = this.#rules;
     this.#rules = rules.map(compile);
     try {

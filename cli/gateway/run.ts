@@ -12,7 +12,7 @@ import { Messages } from './messages.js';
 import { NameTable } from './names.js';
 import { type Behind, type BehindOptions, openBehind } from './network.js';
 import { GatewayPolicy, type Otherwise } from './policy.js';
-import type { Rule } from './rule.js';
+import { isWithin, type Rule } from './rule.js';
 import { endpointText } from './rule-text.js';
 import { serveControl, servePage } from './serve.js';
 import { type DnsMode, resolvConf, startServices } from './services.js';
@@ -101,7 +101,7 @@ export async function runGateway(options: GatewayRun): Promise<number> {
       const { url } = cleanUp.use(await servePage(controlled, address, port));
       messages.tell('page', { url });
       messages.say(`page at ${url}`);
-      if (!/^127\.|^::1$/.test(address)) {
+      if (!isWithin(address, '127.0.0.0/8') && !isWithin(address, '::1')) {
         messages.say(
           'the page is reachable from other machines, and its token passes without encryption',
         );

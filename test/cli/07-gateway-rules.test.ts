@@ -7,9 +7,12 @@ import { forwardDefaults, forwardText, parseForward } from '../../cli/gateway/fo
 import { NameTable } from '../../cli/gateway/names.js';
 import { GatewayPolicy, type Otherwise } from '../../cli/gateway/policy.js';
 import type { Rule } from '../../cli/gateway/rule.js';
-import { parseRule, ruleText } from '../../cli/gateway/rule-text.js';
+import { endpointText, parseRule, ruleText } from '../../cli/gateway/rule-text.js';
 import type { FlowInfo } from '../../cli/gateway/types.js';
+import { toListen } from '../../cli/gateway-command.js';
+import { freshCable } from '../ts/support.js';
 import { FakeGateway, flowOf } from './fake-gateway.js';
+import { main, start, until } from './support.js';
 
 describe('a rule is [PROTOCOL:]WHERE[:PORTS]', () => {
   const rules: [text: string, rule: Omit<Rule, 'action'>][] = [
@@ -115,6 +118,51 @@ describe('a forward is [ADDRESS:]PORT[-PORT]:[ADDRESS:]PORT[/udp]', () => {
   test('without an address behind the gateway one has to be written', () => {
     expect(() => parseForward('80:80', 'inward', {})).toThrow(/write PORT:GUEST:PORT/);
   });
+});
+
+describe('the page is at ADDRESS:PORT', () => {
+  test.each([
+    ['127.0.0.1:8080', '127.0.0.1', 8080],
+    ['127.1:0', '127.0.0.1', 0],
+    ['192.168.010.1:80', '192.168.8.1', 80],
+    ['[0:0:0:0:0:0:0:1]:65535', '::1', 65_535],
+    ['[FD00::0A]:80', 'fd00::a', 80],
+    ['[::ffff:127.0.0.1]:80', '::ffff:7f00:1', 80],
+  ])('%s, the address as browsers name it in their requests', (text, address, port) => {
+    expect(toListen(text)).toEqual({ address, port });
+    const shown = endpointText({ address, port: 8080 });
+    expect(new URL(`http://${shown}`).host).toBe(shown);
+  });
+
+  test.each(['127.1:0', '[0:0:0:0:0:0:0:1]:0'])(
+    '%s has a URL that a browser may ask for, and nobody else reaches it',
+    async (text) => {
+      const running = start([main, 'gateway', '--ui', text, '--link', freshCable()]);
+      await until(() => /on cable:/.test(running.stderr));
+      const url = /page at (\S+)\n/.exec(running.stderr)?.[1] as string;
+      expect(new URL(url).href).toBe(url);
+      expect((await fetch(url)).status).toBe(200);
+      expect(running.stderr).not.toContain('reachable from other machines');
+    },
+  );
+
+  test.each([
+    ...['8080', 'localhost:80', '::1:80', '[127.0.0.1]:80', '300.1.1.1:80', '127.0.0.1:65536'],
+    ...['[fe80::1%eth0]:80', '[x@127.0.0.1/]:80', '.:80', '[::1]'],
+  ])('%s is none', (text) => {
+    expect(() => toListen(text)).toThrow(
+      `--ui must be ADDRESS:PORT, such as 127.0.0.1:8080, not '${text}'`,
+    );
+  });
+
+  test.each(['0.0.0.0:80', '0:80', '[::]:80', '[0::0]:80', '[::ffff:0.0.0.0]:80'])(
+    '%s is all of them, and requests that name one would be refused',
+    (text) => {
+      expect(() => toListen(text)).toThrow(
+        `--ui must have one address, such as 127.0.0.1:8080, not '${text}'`,
+      );
+    },
+  );
 });
 
 describe('names', () => {
@@ -278,6 +326,16 @@ describe('policy', () => {
     expect(gateway.rules).toEqual([
       { action: 'refuse', destination: '198.51.100.9', ports: '443', protocol: 'tcp' },
     ]);
+  });
+
+  test('rules that are wrong change nothing, wherever they stand', () => {
+    const { policy } = policyOf(['allow icmp']);
+    const wrong: Rule[] = [
+      { action: 'allow', names: ['a.b'] },
+      { action: 'refuse', protocol: 'icmp', ports: '80' },
+    ];
+    expect(() => policy.setRules(wrong)).toThrow(/'rules\[1\]\.ports' is not for icmp/);
+    expect(policy.rules).toEqual([{ action: 'allow', protocol: 'icmp' }]);
   });
 
   test('rules that the gateway refuses change nothing', () => {

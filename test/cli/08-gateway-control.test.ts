@@ -369,6 +369,10 @@ describe('what is wrong with a request is said, by 4xx', () => {
   test.each<[method: string, target: string, body: unknown, status: number, detail: RegExp]>([
     ['GET', '/', undefined, 404, /there is no \/; \/openapi\.json says what there is/],
     ['GET', '/flows/', undefined, 404, /there is no \/flows\//],
+    ['GET', '//', undefined, 400, /^the path must be one such as \/flows, not '\/\/'/],
+    ['GET', '//localhost/flows', undefined, 400, /not '\/\/localhost\/flows'/],
+    ['GET', 'http://[', undefined, 400, /^the path must be one such as \/flows, not 'http:\/\/\['/],
+    ['OPTIONS', '*', undefined, 404, /there is no \/\*/],
     ['GET', '/__proto__', undefined, 404, /there is no/],
     ['PATCH', '/flows', undefined, 405, /\/flows takes GET, not PATCH/],
     ['GET', '/flows/1', undefined, 405, /takes DELETE, not GET/],
@@ -449,7 +453,7 @@ describe('what is wrong with a request is said, by 4xx', () => {
       '/rules',
       { rules: [{ action: 'allow', destination: 'x' }] },
       400,
-      /body\.rules\[0\]\.destination must be an address or a network/,
+      /'rules\[0\]\.destination' must be an address with a prefix/,
     ],
     [
       'PUT',
@@ -463,14 +467,14 @@ describe('what is wrong with a request is said, by 4xx', () => {
       '/rules',
       { rules: [{ action: 'allow', ports: '70000' }] },
       400,
-      /body\.rules\[0\]\.ports must be ports from 1/,
+      /'rules\[0\]\.ports' must be ports from 1/,
     ],
     [
       'PUT',
       '/rules',
       { rules: [{ action: 'refuse', redirect: { port: 1 } }] },
       400,
-      /redirect is for action 'allow'/,
+      /'rules\[0\]\.redirect' needs action 'allow'/,
     ],
     [
       'POST',
@@ -487,6 +491,29 @@ describe('what is wrong with a request is said, by 4xx', () => {
       /body\.action must be one of allow, refuse, drop, not "ask"/,
     ],
     ['POST', '/asking/1', { action: 'allow' }, 404, /flow 1 does not wait for an answer/],
+    // The gateway's own checks hold behind a rule with names too, of which the gateway itself sees nothing.
+    ...(
+      [
+        [{ protocol: 'icmp', ports: '80' }, /'rules\[1\]\.ports' is not for icmp/],
+        [{ redirect: {} }, /'rules\[1\]\.redirect' must have an address, a port, or a path/],
+        [{ redirect: { path: '/x' } }, /'rules\[1\]\.redirect' with a path needs protocol 'tcp'/],
+        [{ destination: ['10.0.0.0/33'] }, /'rules\[1\]\.destination\[0\]' must be an address/],
+        [{ names: ['b.c'], source: 'x' }, /'rules\[1\]\.source' must be an address/],
+      ] as const
+    ).map(([rule, detail]): [string, string, unknown, number, RegExp] => {
+      const rules = [
+        { action: 'allow', names: ['a.b'] },
+        { action: 'allow', ...rule },
+      ];
+      return ['PUT', '/rules', { rules }, 400, detail];
+    }),
+    [
+      'POST',
+      '/rules',
+      { action: 'allow', names: ['a.b'], protocol: 'udp', redirect: { path: '/x' } },
+      400,
+      /'rules\[0\]\.redirect' with a path needs protocol 'tcp'/,
+    ],
   ])('%s %s %j: %i', async (method, target, body, status, detail) => {
     const answered = await ask(method, target, body);
     expect(answered.body.detail).toMatch(detail);

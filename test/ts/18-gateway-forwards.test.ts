@@ -2,12 +2,14 @@
 //
 // Ports of one side of a gateway that lead to the other.
 
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { POLLIN, type UdpSocket } from 'vpollnet';
+import { showFlow } from '../../ts/gateway-flow.js';
 import {
   connected,
   exchange,
@@ -74,6 +76,28 @@ describe.each(Object.entries(sides))('inward from %s', (_, { open, address }) =>
     ]);
     expect(forward.flows).toBe(1);
   });
+
+  test.each(['tcp', 'udp'] as const)(
+    'listening everywhere, each %s flow says where it came to',
+    async (protocol) => {
+      const { guest, server, gateway } = await open();
+      const [listener, port] = listening(guest, '10.0.0.2');
+      const behind = guest.socket('udp').bind({ host: '10.0.0.2', port });
+      const to = { address: '10.0.0.2', port };
+      const forward = gateway.forward({ protocol, listen: { port: 0 }, to });
+      if (protocol === 'tcp') await pair(server, address, forward.port!, listener);
+      else {
+        const client = server.socket('udp');
+        client.connect({ host: address, port: forward.port! });
+        await converse(client, behind);
+      }
+      // A stack of our own does not tell to which of its addresses a datagram came.
+      const told = protocol === 'udp' && address !== '127.0.0.1' ? '0.0.0.0' : address;
+      expect(gateway.flows()).toMatchObject([
+        { destination: { address: told, family: 'IPv4', port: forward.port } },
+      ]);
+    },
+  );
 
   test('datagrams too, and their answers go back from the same port', async () => {
     const { guest, server, gateway } = await open();
@@ -172,6 +196,7 @@ describe('a Unix socket', () => {
     const path = join(freshFolder(), 'socket');
     const forward = gateway.forward({ listen: { path }, to: { address: '10.0.0.2', port } });
     expect(forward.port).toBeUndefined();
+    const ended = once(gateway, 'end');
     const client = connect({ path, allowHalfOpen: true });
     const answer = new Promise<string>((resolve) => {
       let text = '';
@@ -188,6 +213,10 @@ describe('a Unix socket', () => {
     peer.close();
     expect(await answer).toBe('answer');
     expect(forward.flows).toBe(1);
+    const place = { address: path, family: 'Unix', port: 0 };
+    const [flow] = await ended;
+    expect(flow).toMatchObject({ interface: '', source: place, destination: place });
+    expect(showFlow(flow)).toBe(`tcp ${path} -> ${path}`);
     forward.close();
     expect(existsSync(path)).toBe(false);
   });

@@ -24,6 +24,8 @@ import {
   listening,
   next,
   once,
+  openGateway,
+  openGuest,
   pair,
   ready,
   refusal,
@@ -392,6 +394,45 @@ describe('take', () => {
     expect(errors[0]?.message).toContain('the policy threw in take() for tcp');
   });
 
+  test('whose promise rejects resets the connection, and tells the error', async () => {
+    let end = () => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const { guest, errors } = await withPolicy(() => ({
+      take: async () => {
+        await ended;
+        throw new Error('not this one either');
+      },
+    }));
+    const client = await connected(guest, '198.51.100.77', 80);
+    end();
+    await ready(client, POLLIN);
+    expect(thrownBy(() => client.read()).code).toBe('ECONNRESET');
+    expect(errors).toMatchObject([
+      { code: 'ERR_GATEWAY_POLICY', cause: { message: 'not this one either' } },
+    ]);
+    expect(errors[0]?.message).toContain('the policy threw in take() for tcp');
+    const asking = guest.socket('udp');
+    asking.connect({ host: '198.51.100.77', port: 53 });
+    asking.send('question');
+    await until(() => errors.length === 2);
+    expect(errors[1]?.message).toContain('threw in take() for udp');
+  });
+
+  test('whose promise rejects because the gateway is closed is no error', async () => {
+    const { guest, gateway, errors } = await withPolicy(() => ({
+      take: async (socket: TcpSocket | UdpSocket) => {
+        await ready(socket, POLLIN);
+        socket.read();
+      },
+    }));
+    await connected(guest, '198.51.100.77', 80);
+    gateway.close();
+    await sleep(50);
+    expect(errors).toEqual([]);
+  });
+
   test('taken sockets end with the gateway, and hear of it, as who is behind it does', async () => {
     const list: [TcpSocket | UdpSocket, FlowInfo][] = [];
     const { guest, gateway } = await withPolicy(takes(list));
@@ -485,6 +526,19 @@ test('questions that come while others are read are asked too', async () => {
   for (let port = 1; port <= 600; port += 1) socket.send(port);
   await until(() => ports.size === 1200);
   await until(() => gateway.counters().asking === 0);
+});
+
+test('a gateway of no links is refused: it would be one of all', async () => {
+  const { router, guest } = await openGuest();
+  expect(() => router.gateway({ to: guest, interfaces: [] })).toThrow(
+    expect.objectContaining({
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: expect.stringMatching(
+        /'options\.interfaces' must not be empty: leave it out for all/,
+      ),
+    }),
+  );
+  expect(openGateway(router, { to: guest, interfaces: ['eth0'] }).closed).toBe(false);
 });
 
 test('a gateway whose policy has not answered when it is closed is gone', async () => {

@@ -135,6 +135,16 @@ test('the number of flows is limited', () => {
   expect(router.connections()).toHaveLength(8);
 });
 
+test('a rule of translation may have addresses of both families', () => {
+  const rules: NatRule[] = [
+    { type: 'source', out: 'wan', source: '10.0.0.0/8', addresses: ['10.2.0.1', 'fd02::1'] },
+    { type: 'source', out: 'wan', source: ['10.0.0.0/8', 'fd00::/8'], destination: 'fd00::/8' },
+    { type: 'destination', in: 'wan', to: 'fd01::2', source: ['10.0.0.0/8', 'fd00::/8'] },
+  ];
+  router.nat.set(rules);
+  expect(router.nat.rules()).toEqual(rules);
+});
+
 describe('what is wrong is named', () => {
   const filterErrors: [unknown, RegExp][] = [
     [{}, /'rules\[0\]\.action' must be one of 'accept', .*Received undefined/],
@@ -196,6 +206,34 @@ describe('what is wrong is named', () => {
     [
       { type: 'destination', in: 'wan', to: '10.0.0.1', address: 'fd00::1' },
       /address' is of another family than 10\.0\.0\.1/,
+    ],
+    [
+      { type: 'destination', in: 'wan', to: '10.0.0.1', source: ['fd00::/64'] },
+      /source' is of another family than to/,
+    ],
+    [
+      { type: 'destination', in: 'wan', to: 'fd00::1', protocol: 'icmp' },
+      /protocol' is of another family than to/,
+    ],
+    [
+      { type: 'source', out: 'wan', source: 'fd00::/64', addresses: ['1.2.3.4'] },
+      /addresses' is of another family than source\. Received \[ '1\.2\.3\.4' \]/,
+    ],
+    [
+      { type: 'source', out: 'wan', source: '10.0.0.0/8', destination: 'fd00::/8' },
+      /destination' is of another family than source/,
+    ],
+    [
+      { type: 'source', out: 'wan', protocol: 'icmpv6', addresses: '10.2.0.1' },
+      /addresses' is of another family than protocol/,
+    ],
+    ...['0.0.0.0', '224.0.0.1', '255.255.255.255', '::', 'ff02::1'].map((to): [unknown, RegExp] => [
+      { type: 'destination', in: 'wan', to },
+      /to' must be an address that one host has/,
+    ]),
+    [
+      { type: 'source', out: 'wan', addresses: ['10.2.0.1', '224.0.0.1'] },
+      /addresses\[1\]' must be an address that one host has/,
     ],
     [
       { type: 'prefix', out: 'wan', internal: 'fd00::/48', external: '2001:db8::/56' },

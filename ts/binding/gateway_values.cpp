@@ -121,9 +121,9 @@ class Columns {
     number(flow.packets_in);
     number(milliseconds(flow.age));
     number(milliseconds(flow.idle));
-    endpoint(flow.source);
-    endpoint(flow.destination);
-    endpoint(flow.target.endpoint);
+    endpoint(flow.source, flow.path);
+    endpoint(flow.destination, flow.path);
+    endpoint(flow.target.endpoint, {});
     text_ += flow.target.path;
     text_ += '\0';
   }
@@ -144,12 +144,13 @@ class Columns {
     numbers_[next_++] = static_cast<double>(value);
   }
 
-  void endpoint(const Endpoint& endpoint) {
+  /// `path` instead of an address, where there is none.
+  void endpoint(const Endpoint& endpoint, std::string_view path) {
     const Family family = endpoint.address.family();
     number(family == Family::none ? 0 : family == Family::ipv4 ? 4 : 6);
     number(endpoint.port);
     number(endpoint.scope);
-    if (family != Family::none) text_ += endpoint.address.to_string();
+    text_ += family != Family::none ? endpoint.address.to_string() : path;
     text_ += '\0';
   }
 

@@ -10,6 +10,7 @@ import {
   checkBytes,
   checkCidr,
   checkInteger,
+  checkKeys,
   checkObject,
   checkString,
 } from '../check.js';
@@ -95,6 +96,18 @@ export interface DhcpSettings {
 
 export const endlessLease = 0xffffffff;
 
+const known = [
+  ...['link', 'address', 'range', 'leaseTime', 'reservations', 'router', 'dns', 'domain', 'search'],
+  ...['mtu', 'ntp', 'routes', 'options', 'authoritative', 'maxLeases', 'leases'],
+];
+
+/** What a call was given, before the link is looked for: a misspelt `link` is not one that was left out. */
+export function checkDhcpNames(value: unknown): Record<string, unknown> {
+  const options = checkObject(value, 'options');
+  checkKeys(options, 'options', known);
+  return options;
+}
+
 export function checkIpv4(value: unknown, name: string): string {
   const address = checkAddress(value, name);
   if (!isIPv4(address)) throw invalidValue(name, value, 'must be an IPv4 address');
@@ -156,7 +169,9 @@ function checkReservations(value: unknown): DhcpSettings['reservations'] {
   };
   return checkArray(value, 'options.reservations').map((each, i) => {
     const name = `options.reservations[${i}]`;
-    const { mac, clientId, address, hostname } = checkObject(each, name);
+    const given = checkObject(each, name);
+    checkKeys(given, name, ['mac', 'clientId', 'address', 'hostname']);
+    const { mac, clientId, address, hostname } = given;
     if ((mac === undefined) === (clientId === undefined)) {
       throw invalidValue(name, each, 'must have one of mac and clientId');
     }
@@ -176,7 +191,9 @@ function checkReservations(value: unknown): DhcpSettings['reservations'] {
 function encodeRoutes(routes: unknown, routers: readonly string[]): Buffer {
   const parts = checkArray(routes, 'options.routes').map((each, i) => {
     const name = `options.routes[${i}]`;
-    const { destination, gateway } = checkObject(each, name);
+    const given = checkObject(each, name);
+    checkKeys(given, name, ['destination', 'gateway']);
+    const { destination, gateway } = given;
     const [network = '', prefix = '32'] = checkCidr(destination, `${name}.destination`).split('/');
     if (!isIPv4(network)) {
       throw invalidValue(`${name}.destination`, destination, 'must be an IPv4 prefix');
@@ -207,7 +224,7 @@ export function checkDhcpOptions(
   value: unknown,
   own: readonly { address: string; prefix: number }[],
 ): DhcpSettings {
-  const options = checkObject(value, 'options');
+  const options = checkDhcpNames(value);
   const { address, range, leaseTime = 3600, reservations = [], domain, search = [] } = options;
   const { mtu, routes = [], authoritative = true, maxLeases = 4096, leases = [] } = options;
 

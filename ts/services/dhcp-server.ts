@@ -3,10 +3,9 @@
 // A DHCP server on a link of a stack (RFC 2131): sockets and timers around DhcpProtocol.
 
 import { isIPv4 } from 'node:net';
-import { checkObject } from '../check.js';
 import type { UdpSocket } from '../datagram-socket.js';
 import { type DhcpLease, DhcpLeases } from './dhcp-leases.js';
-import { checkDhcpOptions } from './dhcp-options.js';
+import { checkDhcpNames, checkDhcpOptions } from './dhcp-options.js';
 import { type DhcpCounters, type DhcpOutcome, DhcpProtocol } from './dhcp-protocol.js';
 import { Expiry, linkOf, readDatagrams, Service, type ServiceHost, wallClock } from './service.js';
 
@@ -39,7 +38,7 @@ export class DhcpServer extends Service<DhcpServerEvents> {
 
   /** @internal Use stack.dhcpServer(). */
   static start(host: ServiceHost, options: unknown): DhcpServer {
-    const { link } = checkObject(options, 'options');
+    const { link } = checkDhcpNames(options);
     const id = linkOf(host, 'dhcpServer', link);
     const own = () => host.stack.addresses().filter((one) => isIPv4(one.address));
     const settings = checkDhcpOptions(

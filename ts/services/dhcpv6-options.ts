@@ -3,7 +3,14 @@
 // What a DHCPv6 server is told, checked.
 
 import { isIPv6 } from 'node:net';
-import { checkAddress, checkArray, checkBoolean, checkInteger, checkObject } from '../check.js';
+import {
+  checkAddress,
+  checkArray,
+  checkBoolean,
+  checkInteger,
+  checkKeys,
+  checkObject,
+} from '../check.js';
 import { checkDomain } from '../dns/domain-name.js';
 import { invalidValue } from '../errors.js';
 import { checkHostName, checkIdentifier } from './dhcp-options.js';
@@ -67,6 +74,18 @@ export interface Dhcpv6Settings {
 
 const forever = 0xffffffff;
 
+const known = [
+  ...['link', 'range', 'leaseTime', 'reservations', 'dns', 'domain', 'search', 'rapidCommit'],
+  ...['duid', 'maxLeases', 'leases'],
+];
+
+/** What a call was given, before the link is looked for: a misspelt `link` is not one that was left out. */
+export function checkDhcpv6Names(value: unknown): Record<string, unknown> {
+  const options = checkObject(value, 'options');
+  checkKeys(options, 'options', known);
+  return options;
+}
+
 function checkIpv6(value: unknown, name: string): string {
   const address = checkAddress(value, name);
   if (!isIPv6(address)) throw invalidValue(name, value, 'must be an IPv6 address');
@@ -84,7 +103,7 @@ export function checkDhcpv6Options(
   own: readonly { address: string; prefix: number }[],
   mac: string,
 ): Dhcpv6Settings {
-  const options = checkObject(value, 'options');
+  const options = checkDhcpv6Names(value);
   const {
     range,
     leaseTime = 3600,
@@ -120,7 +139,9 @@ export function checkDhcpv6Options(
   const seen = new Set<string>();
   const kept = checkArray(reservations, 'options.reservations').map((each, i) => {
     const name = `options.reservations[${i}]`;
-    const { duid: id, address, hostname } = checkObject(each, name);
+    const given = checkObject(each, name);
+    checkKeys(given, name, ['duid', 'address', 'hostname']);
+    const { duid: id, address, hostname } = given;
     const one = {
       duid: checkIdentifier(id, `${name}.duid`).toString('hex'),
       address: checkIpv6(address, `${name}.address`),

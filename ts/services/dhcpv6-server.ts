@@ -3,10 +3,9 @@
 // A DHCPv6 server on a link of a stack (RFC 8415): sockets and timers around Dhcpv6Protocol.
 
 import { isIPv6 } from 'node:net';
-import { checkObject } from '../check.js';
 import type { UdpSocket } from '../datagram-socket.js';
 import { type Dhcpv6Lease, Dhcpv6Leases } from './dhcpv6-leases.js';
-import { checkDhcpv6Options, type Dhcpv6Settings } from './dhcpv6-options.js';
+import { checkDhcpv6Names, checkDhcpv6Options, type Dhcpv6Settings } from './dhcpv6-options.js';
 import { type Dhcpv6Counters, Dhcpv6Protocol } from './dhcpv6-protocol.js';
 import { Expiry, linkOf, readDatagrams, Service, type ServiceHost, wallClock } from './service.js';
 
@@ -41,7 +40,7 @@ export class Dhcpv6Server extends Service<Dhcpv6ServerEvents> {
 
   /** @internal Use stack.dhcpv6Server(). */
   static start(host: ServiceHost, options: unknown): Dhcpv6Server {
-    const { link } = checkObject(options, 'options');
+    const { link } = checkDhcpv6Names(options);
     const id = linkOf(host, 'dhcpv6Server', link);
     const own = () => host.stack.addresses().filter((one) => isIPv6(one.address));
     const linkLocal = /^fe[89ab]/i;

@@ -10,6 +10,7 @@ import {
   checkArray,
   checkFunction,
   checkInteger,
+  checkKeys,
   checkObject,
   checkPort,
 } from '../check.js';
@@ -143,6 +144,11 @@ export interface DnsCounters {
   serverTcp: number;
 }
 
+const known = [
+  ...['to', 'servers', 'addresses', 'port', 'records', 'dhcp', 'policy', 'policyTimeout'],
+  ...['timeout', 'maxQueries', 'maxConnections', 'idleTimeout', 'maxNames'],
+];
+
 interface Settings {
   port: number;
   policy: DnsPolicy | null;
@@ -183,6 +189,7 @@ export class DnsForwarder extends Service<DnsForwarderEvents> {
   }
 
   private constructor(host: ServiceHost, options: Record<string, unknown>) {
+    checkKeys(options, 'options', known);
     const { policy, port = dnsPort, policyTimeout = 5000, timeout = 2000 } = options;
     const {
       maxQueries = 512,
@@ -421,8 +428,10 @@ function checkServers(value: unknown): () => readonly DnsServerAddress[] {
   }
   const servers = checkArray(value, 'options.servers').map((one, i) => {
     const name = `options.servers[${i}]`;
-    const { host, port = dnsPort } =
+    const given: Record<string, unknown> =
       typeof one === 'string' ? { host: one } : checkObject(one, name);
+    checkKeys(given, name, ['host', 'port']);
+    const { host, port = dnsPort } = given;
     const [address = '', zone] = typeof host === 'string' ? host.split('%') : [host as string];
     const checked = checkAddress(address, typeof one === 'string' ? name : `${name}.host`);
     return {

@@ -4,7 +4,7 @@
 
 import { isIP, isIPv4 } from 'node:net';
 import type { Answer } from 'dns-packet';
-import { checkArray, checkInteger, checkObject, checkString } from '../check.js';
+import { checkArray, checkInteger, checkKeys, checkObject, checkString } from '../check.js';
 import { checkDomain } from '../dns/domain-name.js';
 import { codec } from '../dns/packet.js';
 import { reverseName } from '../dns/reverse-name.js';
@@ -35,7 +35,10 @@ export function checkRecord(value: unknown, name: string, owner: string): Answer
     }
     return addressAnswer(owner, value, ownTtl);
   }
-  const { type, data, ttl = ownTtl } = checkObject(value, name);
+  const given = checkObject(value, name);
+  // The last three have dns-packet's answers: the question says which they are.
+  checkKeys(given, name, ['type', 'data', 'ttl', 'name', 'class', 'flush']);
+  const { type, data, ttl = ownTtl } = given;
   const answer = {
     type: checkString(type, `${name}.type`).toUpperCase(),
     name: owner,

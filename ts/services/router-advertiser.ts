@@ -10,6 +10,7 @@ import {
   checkBoolean,
   checkCidr,
   checkInteger,
+  checkKeys,
   checkObject,
 } from '../check.js';
 import { checkDomain } from '../dns/domain-name.js';
@@ -66,6 +67,10 @@ export interface AdvertiseOptions {
 
 const forever = 0xffffffff;
 const preferences = ['low', 'medium', 'high'];
+const known = [
+  ...['prefixes', 'lifetime', 'managed', 'other', 'preference', 'mtu', 'hopLimit', 'dns', 'search'],
+  ...['dnsLifetime', 'reachableTime', 'retransmissionTime', 'maxInterval', 'minInterval'],
+];
 
 function checkLifetime(value: unknown, name: string): number {
   if (value === Number.POSITIVE_INFINITY) return forever;
@@ -79,13 +84,13 @@ function checkIpv6(value: unknown, name: string): string {
 }
 
 function checkPrefix(value: unknown, name: string): NativeAdvertisement['prefixes'][number] {
-  const {
-    prefix,
-    onLink = true,
-    autonomous = true,
-    validLifetime = 86400,
-    preferredLifetime = 14400,
-  } = typeof value === 'string' ? { prefix: value } : checkObject(value, name);
+  const given: Record<string, unknown> =
+    typeof value === 'string' ? { prefix: value } : checkObject(value, name);
+  checkKeys(given, name, [
+    ...['prefix', 'onLink', 'autonomous', 'validLifetime', 'preferredLifetime'],
+  ]);
+  const { prefix, onLink = true, autonomous = true } = given;
+  const { validLifetime = 86400, preferredLifetime = 14400 } = given;
   const cidr = checkCidr(prefix, `${name}.prefix`);
   if (!isIPv6(cidr.split('/')[0] as string)) {
     throw invalidValue(`${name}.prefix`, prefix, "must be an IPv6 prefix, such as 'fd00::/64'");
@@ -106,6 +111,7 @@ function checkPrefix(value: unknown, name: string): NativeAdvertisement['prefixe
 
 function checkAdvertisement(value: unknown, ownPrefixes: string[]): NativeAdvertisement {
   const options = checkObject(value, 'options');
+  checkKeys(options, 'options', known);
   const { prefixes = ownPrefixes, maxInterval = 600, managed = false, other = false } = options;
   const longest = checkInteger(maxInterval, 'options.maxInterval', 4, 1800);
   const {

@@ -23,18 +23,16 @@ struct LocalControl {
   alignas(cmsghdr) std::uint8_t bytes[CMSG_SPACE(sizeof(in6_pktinfo))]{};
 };
 
-std::span<const std::uint8_t> address_in(const in6_pktinfo& info) {
-  return {info.ipi6_addr.s6_addr, 16};
-}
-std::span<const std::uint8_t> address_in(const in_pktinfo& info) {
-  return {reinterpret_cast<const std::uint8_t*>(&info.ipi_addr), 4};
+IpAddress address_in(const in6_pktinfo& info) { return to_address(info.ipi6_addr); }
+IpAddress address_in(const in_pktinfo& info) {
+  return IpAddress::from_bytes({reinterpret_cast<const std::uint8_t*>(&info.ipi_addr), 4});
 }
 
 template <class Info>
 IpAddress local_of(const cmsghdr* from) {
   Info info;
   std::memcpy(&info, CMSG_DATA(from), sizeof info);
-  return IpAddress::from_bytes(address_in(info));
+  return address_in(info);
 }
 
 /// The length of what was put in.
@@ -168,14 +166,17 @@ bool BsdListener::accept_all(ForwardTaker& taker, Nanos now, int& budget) {
       return false;
     }
     budget--;
-    BsdAddress from;
     Endpoint peer;
-    if (path_.empty() && calls_->getpeername(*fd, from.get(), &from.length) == Errno::ok) {
-      peer = to_endpoint(from);
+    Endpoint local;
+    if (path_.empty()) {
+      BsdAddress at;
+      if (calls_->getpeername(*fd, at.get(), &at.length) == Errno::ok) peer = to_endpoint(at);
+      at = {};
+      if (calls_->getsockname(*fd, at.get(), &at.length) == Errno::ok) local = to_endpoint(at);
     }
     bool adopted = false;
     taker.on_connection(
-        index_, peer,
+        index_, peer, local,
         [&](EndOwner& owner) -> Result<std::unique_ptr<StreamEnd>> {
           adopted = true;
           auto made = BsdStream::accepted(calls_, *fd, descriptor_.pump(), owner);
@@ -257,8 +258,9 @@ Errno BsdListener::send_to(const Endpoint& peer, const IpAddress& local, Packet&
   message.msg_iovlen = 1;
   message.msg_control = control.bytes;
   if (domain_ == AF_INET6) {
+    const BsdAddress from = to_bsd_address({local, 0, kAnyInterface}, domain_);
     in6_pktinfo info{};
-    std::memcpy(&info.ipi6_addr, local.bytes().data(), sizeof info.ipi6_addr);
+    info.ipi6_addr = reinterpret_cast<const sockaddr_in6*>(from.get())->sin6_addr;
     message.msg_controllen = put_local(control, IPPROTO_IPV6, IPV6_PKTINFO, info);
   } else {
     in_pktinfo info{};

@@ -53,7 +53,7 @@ class CoreListener final : public ForwardListener, private socket::ReadinessSink
     socket::Socket& connection = **accepted;
     bool adopted = false;
     taker.on_connection(
-        index_, connection.peer() ? *connection.peer() : Endpoint{},
+        index_, connection.peer() ? *connection.peer() : Endpoint{}, connection.local(),
         [&](EndOwner& owner) -> Result<std::unique_ptr<StreamEnd>> {
           adopted = true;
           return std::unique_ptr<StreamEnd>(

@@ -16,11 +16,12 @@ namespace vpollnet::host {
 /// Gets what comes to a forward. Called from its listener's run(), not from within the stack.
 class ForwardTaker {
  public:
-  /// A connection from `peer` to port `index` of the range. Whoever has it sets its owner by
-  /// `adopt`, which makes the stream; not called, it is reset.
+  /// A connection from `peer` to `local`, port `index` of the range; both are empty where it came
+  /// to a path. Whoever has it sets its owner by `adopt`, which makes the stream; not called, it is
+  /// reset.
   using Adopt = std::function<Result<std::unique_ptr<StreamEnd>>(EndOwner& owner)>;
-  virtual void on_connection(std::uint16_t index, const Endpoint& peer, const Adopt& adopt,
-                             Nanos now) = 0;
+  virtual void on_connection(std::uint16_t index, const Endpoint& peer, const Endpoint& local,
+                             const Adopt& adopt, Nanos now) = 0;
   /// A connection waits for want of a descriptor or of memory.
   virtual void on_shortage() = 0;
   /// A datagram from `peer`, sent to `local`, where that is known.

@@ -171,6 +171,11 @@ Errno GatewayImplementation::set_rules(std::vector<GatewayRule> rules, Verdict o
   if (closed()) return Errno::bad_descriptor;
   config_.rules = std::move(rules);
   config_.otherwise = otherwise;
+  // Flows that were decided against have ended: what their senders still send is judged by these.
+  while (!remembered_.empty()) {
+    GatewayFlow& flow = *remembered_.front();
+    end(flow, flow.info.end, flow.info.error, hold.now());
+  }
   return Errno::ok;
 }
 

@@ -42,13 +42,19 @@ Failure check(const ForwardSpec& spec) {
   return {};
 }
 
+/// Whether what listens at `at` answers for `address`: without an address it does for all, as
+/// 0.0.0.0 or :: for those of its family.
+bool covers(const IpAddress& at, const IpAddress& address) {
+  if (at.family() == Family::none) return true;
+  return at == address || (at.is_unspecified() && at.family() == address.family());
+}
+
 bool overlap(const ForwardSpec& a, const ForwardSpec& b) {
   const int a_first = a.listen.endpoint.port;
   const int b_first = b.listen.endpoint.port;
   const IpAddress& a_address = a.listen.endpoint.address;
   const IpAddress& b_address = b.listen.endpoint.address;
-  const bool same = a_address.family() == Family::none || b_address.family() == Family::none ||
-                    a_address == b_address;
+  const bool same = covers(a_address, b_address) || covers(b_address, a_address);
   return a.kind == b.kind && same && a_first < b_first + b.count && b_first < a_first + a.count;
 }
 
@@ -73,6 +79,15 @@ Failure GatewayImplementation::add_forward(const ForwardSpec& spec, ForwardId& i
     failure = listen(*forward);
     if (failure) return failure;
   } else {
+    const IpAddress& at = spec.listen.endpoint.address;
+    const std::vector<AddressInfo> own = network_->stack()->addresses();
+    const bool ours = std::any_of(own.begin(), own.end(), [&](const AddressInfo& info) {
+      return info.address.address == at;
+    });
+    if (at.family() != Family::none && !at.is_unspecified() && !ours) {
+      return {Errno::address_not_available, "",
+              at.to_string() + " is no address of the gateway's stack"};
+    }
     for (const auto& [other_id, other] : forwards_) {
       if (other->info.spec.direction == FlowDirection::outward && overlap(other->info.spec, spec)) {
         return {Errno::address_in_use, "",
@@ -148,9 +163,8 @@ const ForwardSpec* GatewayImplementation::outward_forward(const GatewayFlow& flo
     const ForwardSpec& spec = forward->info.spec;
     if (spec.direction != FlowDirection::outward || spec.kind != flow.info.kind) continue;
     const Endpoint& at = spec.listen.endpoint;
-    const bool ours = at.address.family() == Family::none || at.address.is_unspecified() ||
-                      at.address == to.address;
-    if (!ours || to.port < at.port || to.port - at.port >= spec.count) continue;
+    if (!covers(at.address, to.address) || to.port < at.port || to.port - at.port >= spec.count)
+      continue;
     index = static_cast<std::uint16_t>(to.port - at.port);
     forward->info.flows++;
     return &spec;
@@ -158,13 +172,29 @@ const ForwardSpec* GatewayImplementation::outward_forward(const GatewayFlow& flo
   return nullptr;
 }
 
+GatewayFlow* GatewayImplementation::begin_forwarded(const ForwardPort& port, FlowKind kind,
+                                                    Endpoint peer, Endpoint local, Nanos now) {
+  const FlowTarget& listen = port.forward.info.spec.listen;
+  local.port = port.listener->port();
+  if (listen.path.empty()) {
+    // Not every stack tells both: then it is where the forward listens, or any address.
+    const auto fill = [](IpAddress& address, const IpAddress& from) {
+      if (address.family() == Family::none) address = from;
+    };
+    fill(local.address, listen.endpoint.address);
+    fill(local.address, IpAddress::any(peer.address.is_v6() ? Family::ipv6 : Family::ipv4));
+    fill(peer.address, IpAddress::any(local.address.family()));
+  }
+  GatewayFlow* flow = begin_flow(kind, FlowDirection::inward, peer, local, now);
+  if (flow != nullptr) flow->info.path = listen.path;
+  return flow;
+}
+
 void GatewayImplementation::on_connection(std::uint16_t index, const Endpoint& peer,
-                                          const Adopt& adopt, Nanos now) {
+                                          const Endpoint& local, const Adopt& adopt, Nanos now) {
   Forward& forward = running_->forward;
   const ForwardSpec& spec = forward.info.spec;
-  Endpoint listening = spec.listen.endpoint;
-  listening.port = running_->listener->port();
-  GatewayFlow* flow = begin_flow(FlowKind::tcp, FlowDirection::inward, peer, listening, now);
+  GatewayFlow* flow = begin_forwarded(*running_, FlowKind::tcp, peer, local, now);
   if (flow == nullptr) return;
   flow->info.target = spec.to;
   flow->info.target.endpoint.port = beside(spec.to.endpoint.port, index);
@@ -186,9 +216,7 @@ void GatewayImplementation::on_forward_datagram(std::uint16_t index, const Endpo
   GatewayFlow* flow = found != port.peers.end() ? found->second : nullptr;
   if (flow == nullptr) {
     const ForwardSpec& spec = port.forward.info.spec;
-    Endpoint listening = spec.listen.endpoint;
-    listening.port = port.listener->port();
-    flow = begin_flow(FlowKind::udp, FlowDirection::inward, peer, listening, now);
+    flow = begin_forwarded(port, FlowKind::udp, peer, {local, 0, kAnyInterface}, now);
     if (flow == nullptr) return;
     flow->info.target = spec.to;
     flow->info.target.endpoint.port = beside(spec.to.endpoint.port, index);

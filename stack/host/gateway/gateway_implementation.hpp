@@ -122,6 +122,9 @@ class GatewayImplementation final : public Gateway,
   // --- flows (gateway_flows.cpp) ---
   GatewayFlow* begin_flow(FlowKind kind, FlowDirection direction, const Endpoint& source,
                           const Endpoint& destination, Nanos now);
+  /// A flow that came to a forward; of `local` and `peer`, what the far stack knows.
+  GatewayFlow* begin_forwarded(const ForwardPort& port, FlowKind kind, Endpoint peer,
+                               Endpoint local, Nanos now);
   bool make_room(FlowKind kind, const IpAddress& source, Nanos now);
   void serve(GatewayFlow& flow, Nanos now, int& budget);
   void judge(GatewayFlow& flow, Nanos now);
@@ -168,8 +171,8 @@ class GatewayImplementation final : public Gateway,
   // --- forwards (gateway_forwards.cpp) ---
   Failure listen(Forward& forward);
   const ForwardSpec* outward_forward(const GatewayFlow& flow, std::uint16_t& index);
-  void on_connection(std::uint16_t index, const Endpoint& peer, const Adopt& adopt,
-                     Nanos now) override;
+  void on_connection(std::uint16_t index, const Endpoint& peer, const Endpoint& local,
+                     const Adopt& adopt, Nanos now) override;
   void on_shortage() override { counters_.drop(GatewayDrop::no_descriptors); }
   void on_forward_datagram(std::uint16_t index, const Endpoint& peer, const IpAddress& local,
                            Packet&& datagram, Nanos now) override;

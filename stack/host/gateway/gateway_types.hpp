@@ -80,6 +80,7 @@ struct FlowInfo {
   InterfaceId interface = kAnyInterface;  ///< of the gateway's stack
   Endpoint source;                        ///< who began it
   Endpoint destination;                   ///< whom the source means; echo: without port
+  std::string path;                       ///< instead of the two, where it came to a path
   FlowTarget target;                      ///< where it was led, once that is known
   std::uint8_t reach = kReachPublic;      ///< of the destination
   std::uint64_t bytes_out = 0;            ///< payload away from the source

@@ -72,6 +72,11 @@ std::uint8_t reach_of_ipv6(std::span<const std::uint8_t> bytes) {
   return (bytes[0] & 0xe0) == 0x20 ? kReachPublic : kReachSpecial;
 }
 
+/// Of an address of which the host could not tell whether it has it.
+std::uint8_t closed(std::uint8_t general) {
+  return general == kReachPublic ? std::uint8_t{kReachPrivate} : general;
+}
+
 std::uint8_t prefix_of(std::span<const std::uint8_t> mask) {
   unsigned bits = 0;
   for (const std::uint8_t byte : mask) bits += static_cast<unsigned>(std::popcount(byte));
@@ -96,6 +101,11 @@ void HostAddresses::refresh() {
   ifaddrs* list = nullptr;
   failed_ = ::getifaddrs(&list) != 0;
   if (failed_) return;
+  if (routes_ == nullptr) {
+    routes_ = std::make_unique<Rtnetlink>(BsdCalls::kernel());
+    failed_ = routes_->open() != Errno::ok;
+    if (failed_) routes_.reset();
+  }
   for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
     if (at->ifa_addr == nullptr) continue;
     const auto bytes_of = [](const sockaddr* address) -> std::span<const std::uint8_t> {
@@ -122,17 +132,46 @@ void HostAddresses::refresh() {
 std::uint8_t HostAddresses::reach(const IpAddress& address, Nanos now) {
   if (!looked_ || now - looked_at_ >= kFresh) {
     refresh();
+    known_.clear();
     looked_ = true;
     looked_at_ = now;
   }
+  const auto found = known_.find(address);
+  if (found != known_.end()) return found->second;
+  const std::uint8_t reach = look(address);
+  if (known_.size() < kKnown) known_.emplace(address, reach);
+  return reach;
+}
+
+std::uint8_t HostAddresses::look(const IpAddress& address) {
   const std::uint8_t general = reach_of(address);
-  if (failed_) return general == kReachPublic ? std::uint8_t{kReachPrivate} : general;
+  if (general == kReachHost) return general;
+  if (failed_) return closed(general);
   std::uint8_t reach = general;
   for (const Cidr& own : addresses_) {
     if (own.address == address) return kReachHost;
     if (general == kReachPublic && own.prefix > 0 && own.contains(address)) reach = kReachPrivate;
   }
-  return reach;
+  return reach == kReachPublic || reach == kReachPrivate ? by_route(address, reach) : reach;
+}
+
+/// A host takes in more than its addresses: local routes, as clouds' agents make them for load
+/// balancers; and more is on its links than their networks: peers, and routes without a gateway.
+std::uint8_t HostAddresses::by_route(const IpAddress& address, std::uint8_t general) {
+  const auto route = routes_->route_to(address);
+  if (!route) {
+    const Errno why = route.error();
+    const bool no_way = why == Errno::network_unreachable || why == Errno::host_unreachable ||
+                        why == Errno::access_denied || why == Errno::invalid;
+    return no_way ? general : closed(general);
+  }
+  using Kind = Rtnetlink::Route::Kind;
+  if (route->kind == Kind::local) return kReachHost;
+  if (route->kind == Kind::special) return kReachSpecial;
+  // What a tunnel takes instead of a default route, 0.0.0.0/1 or 2000::/3, is not a link's network.
+  const unsigned least = address.is_v6() ? 16 : 8;
+  const bool on_link = route->kind == Kind::on_link && route->prefix >= least;
+  return on_link && general == kReachPublic ? std::uint8_t{kReachPrivate} : general;
 }
 
 }  // namespace vpollnet::host

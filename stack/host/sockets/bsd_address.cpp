@@ -41,6 +41,13 @@ BsdAddress to_bsd_address(const Endpoint& endpoint, int domain) {
   return result;
 }
 
+IpAddress to_address(const in6_addr& address) {
+  const std::uint8_t* bytes = address.s6_addr;
+  const bool mapped = std::equal(std::begin(kMapped), std::end(kMapped), bytes);
+  return mapped ? IpAddress::from_bytes({bytes + sizeof kMapped, 4})
+                : IpAddress::from_bytes({bytes, 16});
+}
+
 Endpoint to_endpoint(const BsdAddress& address) {
   Endpoint endpoint;
   if (address.storage.ss_family == AF_INET && address.length >= sizeof(sockaddr_in)) {
@@ -52,10 +59,7 @@ Endpoint to_endpoint(const BsdAddress& address) {
   } else if (address.storage.ss_family == AF_INET6 && address.length >= sizeof(sockaddr_in6)) {
     sockaddr_in6 in6{};
     std::memcpy(&in6, &address.storage, sizeof in6);
-    const std::uint8_t* bytes = in6.sin6_addr.s6_addr;
-    const bool mapped = std::equal(std::begin(kMapped), std::end(kMapped), bytes);
-    endpoint.address = mapped ? IpAddress::from_bytes({bytes + sizeof kMapped, 4})
-                              : IpAddress::from_bytes({bytes, 16});
+    endpoint.address = to_address(in6.sin6_addr);
     endpoint.port = ntohs(in6.sin6_port);
     endpoint.scope = in6.sin6_scope_id;
   }

@@ -2,6 +2,7 @@
 // Endpoints as the BSD calls take them, and back.
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "wire/address.hpp"
@@ -23,7 +24,10 @@ struct BsdAddress {
 /// sin6_scope_id.
 BsdAddress to_bsd_address(const Endpoint& endpoint, int domain);
 
-/// A v4-mapped address becomes IPv4; other families than the two become Family::none.
+/// A v4-mapped address becomes IPv4.
+IpAddress to_address(const in6_addr& address);
+
+/// The same; other families than the two become Family::none.
 Endpoint to_endpoint(const BsdAddress& address);
 
 }  // namespace vpollnet::host

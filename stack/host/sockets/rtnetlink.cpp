@@ -39,19 +39,38 @@ std::uint8_t family_of(const IpAddress& address) {
   return address.is_v4() ? std::uint8_t{AF_INET} : std::uint8_t{AF_INET6};
 }
 
-/// The IFLA_IFNAME of an RTM_NEWLINK after its ifinfomsg; empty if there is none.
-std::string name_in(std::span<const std::uint8_t> attributes) {
+/// Calls `take(type, value)` for each attribute.
+template <class Take>
+void each_attribute(std::span<const std::uint8_t> attributes, Take take) {
   rtattr header{};
   while (attributes.size() >= sizeof header) {
     std::memcpy(&header, attributes.data(), sizeof header);
-    if (header.rta_len < sizeof header || header.rta_len > attributes.size()) break;
-    if (header.rta_type == IFLA_IFNAME) {
-      const auto* text = reinterpret_cast<const char*>(attributes.data() + sizeof header);
-      return {text, strnlen(text, header.rta_len - sizeof header)};
-    }
+    if (header.rta_len < sizeof header || header.rta_len > attributes.size()) return;
+    take(header.rta_type, attributes.subspan(sizeof header, header.rta_len - sizeof header));
     attributes = attributes.subspan(std::min(aligned(header.rta_len), attributes.size()));
   }
-  return "";
+}
+
+/// The IFLA_IFNAME of an RTM_NEWLINK after its ifinfomsg; empty if there is none.
+std::string name_in(std::span<const std::uint8_t> attributes) {
+  std::string name;
+  each_attribute(attributes, [&](std::uint16_t type, std::span<const std::uint8_t> value) {
+    if (type != IFLA_IFNAME) return;
+    const auto* text = reinterpret_cast<const char*>(value.data());
+    name.assign(text, strnlen(text, value.size()));
+  });
+  return name;
+}
+
+Rtnetlink::Route::Kind kind_of(const rtmsg& info, std::span<const std::uint8_t> attributes) {
+  using Kind = Rtnetlink::Route::Kind;
+  if (info.rtm_type == RTN_LOCAL) return Kind::local;
+  if (info.rtm_type != RTN_UNICAST) return Kind::special;
+  Kind kind = Kind::on_link;
+  each_attribute(attributes, [&](std::uint16_t type, auto) {
+    if (type == RTA_GATEWAY || type == RTA_VIA || type == RTA_MULTIPATH) kind = Kind::by_gateway;
+  });
+  return kind;
 }
 
 }  // namespace
@@ -163,6 +182,27 @@ Errno Rtnetlink::add_address(InterfaceId index, const Cidr& address) {
   append_attribute(message, IFA_LOCAL, address.address.bytes());
   append_attribute(message, IFA_ADDRESS, address.address.bytes());
   return ask(std::move(message), RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, [](auto, auto) {});
+}
+
+Result<Rtnetlink::Route> Rtnetlink::route_to(const IpAddress& address) {
+  Bytes message(sizeof(nlmsghdr));
+  rtmsg wanted{};
+  wanted.rtm_family = family_of(address);
+  wanted.rtm_dst_len = static_cast<std::uint8_t>(8 * address.bytes().size());
+  wanted.rtm_flags = RTM_F_FIB_MATCH;  // the route of the table, not what is made of it
+  append(message, wanted);
+  append_attribute(message, RTA_DST, address.bytes());
+  Result<Route> found = Errno(EBADMSG);
+  const Errno error =
+      ask(std::move(message), RTM_GETROUTE, 0,
+          [&found](std::uint16_t type, std::span<const std::uint8_t> payload) {
+            rtmsg info{};
+            if (type != RTM_NEWROUTE || payload.size() < sizeof info) return;
+            std::memcpy(&info, payload.data(), sizeof info);
+            found = Route{kind_of(info, payload.subspan(sizeof info)), info.rtm_dst_len};
+          });
+  if (error != Errno::ok) return error;
+  return found;
 }
 
 Errno Rtnetlink::add_gateway(InterfaceId index, const IpAddress& gateway) {

@@ -24,6 +24,13 @@ class Rtnetlink {
     bool loopback = false;
   };
 
+  /// Where packets to an address go.
+  struct Route {
+    enum class Kind : std::uint8_t { local, on_link, by_gateway, special };
+    Kind kind = Kind::special;
+    unsigned prefix = 0;  ///< of the route's destination
+  };
+
   /// `calls` must outlive it.
   explicit Rtnetlink(const BsdCalls& calls) : calls_(calls) {}
   ~Rtnetlink();
@@ -37,6 +44,8 @@ class Rtnetlink {
   Errno set_up(InterfaceId index);
   /// An IPv6 address is used at once, without a look for duplicates.
   Errno add_address(InterfaceId index, const Cidr& address);
+  /// ENETUNREACH, EHOSTUNREACH, EACCES and EINVAL (a black hole) say that there is none.
+  Result<Route> route_to(const IpAddress& address);
   /// A default route.
   Errno add_gateway(InterfaceId index, const IpAddress& gateway);
 

@@ -212,6 +212,7 @@ TEST_CASE("a forward of both families, or of one, and one from IPv6 to IPv4") {
     REQUIRE(connect(client, at(address, port)) == Errno::ok);
     const Handle server = Bench::accept(behind);
     CHECK(bench.flow().source.address == at(address).address);
+    CHECK(bench.flow().destination == at(address, port));
     client->close();
     CHECK(read_text(server) == "");
     server->close();
@@ -335,6 +336,31 @@ TEST_CASE("an outward forward leads from a port of the gateway itself, and asks 
   CHECK(connect(bench.tcp(), at("10.5.0.1", 91)) == Errno::refused);
   CHECK(bench.gateway->remove_forward(id));
   CHECK(connect(bench.tcp(), at("10.5.0.1", 90)) == Errno::refused);
+}
+
+TEST_CASE("an outward forward is at an address of the gateway's, and no other has its port") {
+  Bench bench;
+  const Handle listener = bench.listener();
+  const auto add = [&](const char* address, std::uint16_t port) {
+    ForwardSpec spec;
+    spec.direction = FlowDirection::outward;
+    if (address == nullptr)
+      spec.listen.endpoint.port = port;
+    else
+      spec.listen.endpoint = at(address, port);
+    spec.to.endpoint = at("127.0.0.1", listener->local()->port);
+    ForwardId id = 0;
+    return bench.gateway->add_forward(spec, id).error;
+  };
+  CHECK(add("10.5.0.77", 90) == Errno::address_not_available);
+  CHECK(add("0.0.0.0", 90) == Errno::ok);
+  CHECK(add("10.5.0.1", 90) == Errno::address_in_use);
+  CHECK(add(nullptr, 90) == Errno::address_in_use);
+  CHECK(connect(bench.tcp(), at("10.5.0.1", 90)) == Errno::ok);
+  // 0.0.0.0 says nothing of IPv6.
+  CHECK(connect(bench.tcp(), at("fd05::1", 90)) == Errno::refused);
+  CHECK(add("fd05::1", 90) == Errno::ok);
+  CHECK(connect(bench.tcp(), at("fd05::1", 90)) == Errno::ok);
 }
 
 TEST_CASE("what is behind a gateway is not looked for on the far side") {

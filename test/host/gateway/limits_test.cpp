@@ -162,6 +162,20 @@ TEST_CASE("a decision against a flow holds: nobody is asked again for its next p
   CHECK(event.what == GatewayEvent::What::asked);
 }
 
+TEST_CASE("new rules hold for the senders too that were decided against") {
+  Bench bench;
+  const Handle sink = bench.kernel_udp();
+  const Handle udp = bench.udp();
+  REQUIRE(udp->connect(at("198.51.100.1", sink->local()->port)) == Errno::ok);
+  REQUIRE(udp->send(bytes_of("denied"), 0));
+  CHECK(read_text(udp) == error_text(Errno::host_unreachable));
+  GatewayRule rule;
+  rule.decision = {Verdict::allow, {at("127.0.0.1", sink->local()->port), {}}};
+  CHECK(bench.gateway->set_rules({rule}, Verdict::refuse) == Errno::ok);
+  REQUIRE(udp->send(bytes_of("allowed"), 0));
+  CHECK(read_text(sink) == "allowed");
+}
+
 TEST_CASE("datagrams and echoes expire when nothing moves, and not before") {
   GatewayConfig config = with_loopback();
   config.udp_timeout = 300 * kMillisecond;

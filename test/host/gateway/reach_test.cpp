@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+#include <string>
+
 #include <string>
 
 #include "host/namespace.hpp"
@@ -133,7 +136,7 @@ TEST_CASE("loopback is the host's, without anybody having to look") {
   CHECK(host.reach(*IpAddress::parse("::1"), 0) == kReachHost);
 }
 
-TEST_CASE("a public address that the host has is the host's, its neighbours are private") {
+TEST_CASE("a public address that the host has is the host's, and on lo its whole network") {
   test::check_in_network_namespace([] {
     if (!test::set_up_host_side("lo", "8.8.8.8")) return std::string("no address on lo");
     HostAddresses host;
@@ -141,11 +144,46 @@ TEST_CASE("a public address that the host has is the host's, its neighbours are 
       return host.reach(*IpAddress::parse(address), now);
     };
     if (reach("8.8.8.8", 1) != kReachHost) return std::string("its own address");
-    if (reach("8.8.8.9", 1) != kReachPrivate) return std::string("an address of its link");
+    if (reach("8.8.8.9", 1) != kReachHost) return std::string("an address of that network");
     if (reach("8.8.9.9", 1) != kReachPublic) return std::string("an address of nobody here");
     // What it gets later is known within a second.
     if (!test::set_up_host_side("lo", "9.9.9.9")) return std::string("no second address");
     if (reach("9.9.9.9", 1 + kSecond) != kReachHost) return std::string("its new address");
+    return std::string();
+  });
+}
+
+TEST_CASE("what a route takes in is the host's, what it has on a link is private") {
+  test::check_in_network_namespace([] {
+    const auto ip = [](const char* arguments) {
+      return std::system((std::string("ip ") + arguments).c_str()) == 0;
+    };
+    if (!ip("link set lo up") || !ip("route add local 55.55.1.1/32 dev lo") ||
+        !ip("route add local 10.1.2.3/32 dev lo") || !ip("route add 66.66.0.0/16 dev lo") ||
+        !ip("route add 77.0.0.0/8 via 66.66.0.1 dev lo onlink") ||
+        !ip("route add 0.0.0.0/1 dev lo") || !ip("route add blackhole 99.9.9.0/24") ||
+        !ip("-6 route add local 2a00:2::1/128 dev lo") || !ip("-6 route add 2a00:3::/32 dev lo")) {
+      return std::string("a route could not be made");
+    }
+    struct Expected {
+      const char* address;
+      std::uint8_t reach;
+    };
+    HostAddresses host;
+    for (const Expected& one : {Expected{"55.55.1.1", kReachHost},
+                                {"10.1.2.3", kReachHost},
+                                {"10.1.2.4", kReachPrivate},
+                                {"66.66.7.7", kReachPrivate},
+                                {"77.7.7.7", kReachPublic},
+                                {"1.1.1.1", kReachPublic},  // by what stands for a default route
+                                {"99.9.9.9", kReachPublic},
+                                {"200.1.1.1", kReachPublic},  // no route at all
+                                {"2a00:2::1", kReachHost},
+                                {"2a00:3::1", kReachPrivate},
+                                {"2a00:4::1", kReachPublic}}) {
+      const std::uint8_t reach = host.reach(*IpAddress::parse(one.address), 1);
+      if (reach != one.reach) return one.address + (" has " + std::to_string(reach));
+    }
     return std::string();
   });
 }

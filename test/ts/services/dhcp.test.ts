@@ -3,10 +3,12 @@
 // What a DHCP server answers, in virtual time: messages in, messages out.
 
 import { describe, expect, test } from 'vitest';
+import { Stack } from 'vpollnet';
 import { type DhcpLease, DhcpLeases } from '../../../ts/services/dhcp-leases.js';
 import { DhcpOption, parseDhcp } from '../../../ts/services/dhcp-message.js';
 import { checkDhcpOptions, type DhcpServerOptions } from '../../../ts/services/dhcp-options.js';
 import { DhcpProtocol } from '../../../ts/services/dhcp-protocol.js';
+import { freshCable } from '../support.js';
 
 const serverAddress = '10.0.0.1';
 const ipv4 = (address: string) => Buffer.from(address.split('.').map(Number));
@@ -487,4 +489,49 @@ test('options that cannot be are refused, each by its name', () => {
   refused({ reservations: [{ ...one, address: '10.1.0.7' }] }, /subnet/);
   refused({ reservations: [{ ...one, hostname: 'a.b' }] }, /hostname/);
   expect(() => checkDhcpOptions({}, [])).toThrow(/no IPv4 address/);
+});
+
+describe('an option that is misspelt is named, with those that there are', () => {
+  const one = { mac: '02:00:00:00:00:07', address: '10.0.0.7' };
+  const route = { destination: '10.9.0.0/16', gateway: '10.0.0.9' };
+  test.each<[object, RegExp]>([
+    [
+      { rnage: ['10.0.0.5', '10.0.0.6'] },
+      /'options\.rnage' is not known: there are link, address, /,
+    ],
+    [
+      { reservations: [one, { ...one, hostnme: 'a' }] },
+      /'options\.reservations\[1\]\.hostnme' is not known: there are mac, clientId, address, host/,
+    ],
+    [
+      { routes: [{ ...route, metric: 1 }] },
+      /'options\.routes\[0\]\.metric' is not known: there are destination, gateway/,
+    ],
+  ])('%j', (options, message) => {
+    const own = [{ address: serverAddress, prefix: 24 }];
+    expect(() => checkDhcpOptions(options, own)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_INVALID_ARG_VALUE',
+        message: expect.stringMatching(message),
+      }),
+    );
+  });
+
+  test('before a link is looked for', async () => {
+    await using stack = await Stack.open({ links: [{ url: freshCable() }, { url: freshCable() }] });
+    const options: object = { lnik: 'eth0' };
+    expect(() => stack.dhcpServer(options)).toThrow(/'options\.lnik' is not known/);
+    expect(() => stack.dhcpv6Server(options)).toThrow(/'options\.lnik' is not known/);
+  });
+});
+
+test('every option that there is may be given', () => {
+  const all: Required<DhcpServerOptions> = {
+    ...{ link: 'eth0', address: serverAddress, range: ['10.0.0.50', '10.0.0.60'], leaseTime: 600 },
+    reservations: [{ clientId: '01aa', address: '10.0.0.7', hostname: 'printer' }],
+    ...{ router: serverAddress, dns: [serverAddress], domain: 'lan', search: ['lan'], mtu: 1400 },
+    ...{ ntp: serverAddress, routes: [{ destination: '10.9.0.0/16', gateway: '10.0.0.9' }] },
+    ...{ options: { 252: Buffer.of(1) }, authoritative: false, maxLeases: 7, leases: [] },
+  };
+  expect(checkDhcpOptions(all, [{ address: serverAddress, prefix: 24 }]).maxLeases).toBe(7);
 });

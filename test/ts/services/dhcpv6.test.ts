@@ -401,3 +401,24 @@ test('options that cannot be are refused, each by its name', () => {
   refused({ reservations: [one, one] }, /another reservation/);
   expect(checkDhcpv6Options({ range: false }, [], '02:00:00:00:00:01').range).toBeNull();
 });
+
+test('an option that is misspelt is named, with those that there are; every one that there is may be given', () => {
+  const check = (options: object) =>
+    checkDhcpv6Options(options, [{ address: 'fd00::1', prefix: 64 }], '02:00:00:00:00:01');
+  expect(() => check({ rnage: false })).toThrow(
+    expect.objectContaining({
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: expect.stringMatching(/'options\.rnage' is not known: there are link, range, /),
+    }),
+  );
+  const one = { duid: 'aabb', address: 'fd00::5', hostname: 'printer' };
+  expect(() => check({ reservations: [{ ...one, mac: '02:00:00:00:00:07' }] })).toThrow(
+    /'options\.reservations\[0\]\.mac' is not known: there are duid, address, hostname/,
+  );
+  const all: Required<Dhcpv6ServerOptions> = {
+    ...{ link: 'eth0', range: ['fd00::10', 'fd00::20'], leaseTime: 600, reservations: [one] },
+    ...{ dns: ['fd00::1'], domain: 'lan', search: ['lan'], rapidCommit: false, duid: '0102' },
+    ...{ maxLeases: 7, leases: [] },
+  };
+  expect(check(all).maxLeases).toBe(7);
+});

@@ -708,6 +708,32 @@ describe('life and options', () => {
     net.forward().close(); // nothing was left behind
   });
 
+  test('an option that is misspelt is named, with those that there are: it would let all names through', async () => {
+    const net = await Net.open();
+    const refused = (options: object, message: RegExp) =>
+      expect(() => net.forward(options as Partial<DnsForwarderOptions>)).toThrow(
+        expect.objectContaining({
+          code: 'ERR_INVALID_ARG_VALUE',
+          message: expect.stringMatching(message),
+        }),
+      );
+    refused({ polcy: () => 'refuse' }, /'options\.polcy' is not known: there are to, servers, /);
+    refused(
+      { servers: ['10.1.0.2', { host: '10.1.0.3', prot: 5353 }] },
+      /'options\.servers\[1\]\.prot' is not known: there are host, port/,
+    );
+    refused(
+      { records: { 'a.lan': [{ type: 'A', data: '10.0.0.5', tll: 5 }] } },
+      /'records\['a\.lan'\]\[0\]\.tll' is not known: there are type, data, ttl/,
+    );
+    const all: Required<DnsForwarderOptions> = {
+      ...{ to: net.host, servers: ['10.1.0.2'], addresses: ['10.0.0.1'], port: 5353, records: {} },
+      ...{ dhcp: [], policy: () => 'allow', policyTimeout: 1000, timeout: 1000, maxQueries: 8 },
+      ...{ maxConnections: 8, idleTimeout: 1000, maxNames: 8 },
+    };
+    net.forward(all).close();
+  });
+
   test('the servers of a resolv.conf(5)', () => {
     const text =
       '# x\nsearch lan\nnameserver 10.0.0.1\nnameserver\tfe80::1%eth0 # y\nnameserver bad\n;nameserver 1.1.1.1\n';
