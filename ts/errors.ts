@@ -113,7 +113,7 @@ function coded<E extends Error>(code: string, error: E): E & { code: string } {
   const { name } = error;
   error.name = `${name} [${code}]`;
   void error.stack; // is made with the name of this moment
-  Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
+  delete (error as { name?: string }).name; // as it was: the prototype's
   return Object.assign(error, { code });
 }
 
@@ -147,12 +147,6 @@ export function invalidValue(name: string, value: unknown, reason: string): Type
 /** ERR_INVALID_IP_ADDRESS, of a DNS server. */
 export function invalidIpAddress(address: string): TypeError {
   return coded('ERR_INVALID_IP_ADDRESS', new TypeError(`Invalid IP address: ${address}`));
-}
-
-/** ERR_DNS_SET_SERVERS_FAILED: the servers of a resolver that has questions under way. */
-export function serversInUse(): Error {
-  const message = 'the servers cannot be changed while questions are pending: cancel() ends them';
-  return coded('ERR_DNS_SET_SERVERS_FAILED', new Error(message));
 }
 
 /** ERR_OUT_OF_RANGE. @param range '>= 0 and <= 255' */

@@ -7,7 +7,7 @@ import type nodeDns from 'node:dns';
 import { isIP, isIPv6 } from 'node:net';
 import { invalidIpAddress, invalidValue } from '../errors.js';
 import type { DnsServerAddress } from './dns-servers.js';
-import { parseServer } from './dns-settings.js';
+import { parseServer, serverText } from './dns-settings.js';
 import { hostDns } from './host-dns.js';
 import type { LookupRequest, ResultOrder } from './lookup.js';
 import type { CoreOptions } from './resolver-core.js';
@@ -65,13 +65,23 @@ function judge(): nodeDns.Resolver {
   return asker;
 }
 
+/** Each server once, as c-ares has them. */
 export function checkServerList(servers: unknown): Required<DnsServerAddress>[] {
-  judge().setServers(servers as string[]);
-  return (servers as string[]).map((one) => {
+  const judged: unknown = Array.isArray(servers) ? servers.map(withoutPort) : servers;
+  judge().setServers(judged as string[]);
+  const checked = (servers as string[]).flatMap((one) => {
     const server = parseServer(one);
     if (server === null) throw invalidIpAddress(one);
-    return server;
+    return [[serverText(server), server] as const];
   });
+  return [...new Map(checked).values()];
+}
+
+/** Node ends the whole process for a port that is 0 in 32 bits. */
+function withoutPort(server: unknown): unknown {
+  if (typeof server !== 'string') return server;
+  const [, host = ''] = /^([\d.]+|\[[^[\]]+\]):\d+$/.exec(server) ?? [];
+  return isIP(host.replace(/[[\]]/g, '')) === 0 ? server : host;
 }
 
 export function checkLocalAddress(args: unknown[]): { ipv4?: string; ipv6?: string } {

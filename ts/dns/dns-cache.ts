@@ -11,6 +11,8 @@ export interface Found {
   rcode: number;
   /** Of the asked type, in the server's order; none if the name has none such. */
   records: readonly Answer[];
+  /** Whether it is of another name, to which aliases lead. */
+  aliased: boolean;
   /** Seconds; 0: not to be kept. */
   ttl: number;
 }
@@ -22,6 +24,12 @@ export interface CacheLimits {
   maxTtl: number;
   /** Seconds that it is kept at most that there is no answer. */
   maxNegativeTtl: number;
+}
+
+/** A record with the time that is left to it. */
+function aged(record: Answer, seconds: number): Answer {
+  const { ttl = 0 } = record as { ttl?: number };
+  return { ...record, ttl: ttl - seconds } as Answer;
 }
 
 /** What an answer may have to be kept: a few large ones must not be all the memory. */
@@ -51,7 +59,8 @@ export class DnsCache {
     const ttl = Math.ceil((known.until - performance.now()) / 1000);
     if (ttl <= 0) return undefined;
     this.#entries.set(key, known); // to the end of the row
-    return { ...known.found, ttl };
+    const age = known.found.ttl - ttl;
+    return { ...known.found, records: known.found.records.map((one) => aged(one, age)), ttl };
   }
 
   put(key: string, found: Found): void {
@@ -60,7 +69,8 @@ export class DnsCache {
     const ttl = Math.min(found.ttl, most);
     if (ttl <= 0 || found.records.length > mostRecords) return;
     this.#entries.delete(key);
-    this.#entries.set(key, { found, until: performance.now() + ttl * 1000 });
+    const kept = { ...found, ttl };
+    this.#entries.set(key, { found: kept, until: performance.now() + ttl * 1000 });
     if (this.#entries.size <= entries) return;
     const [oldest] = this.#entries.keys();
     if (oldest !== undefined) this.#entries.delete(oldest);

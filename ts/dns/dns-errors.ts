@@ -3,6 +3,8 @@
 // The errors of stack.dns: those of node:dns, code for code. c-ares names what resolve() and its kind meet,
 // getaddrinfo(3) what lookup() does.
 
+import { format } from 'node:util';
+
 /** RFC 1035 4.1.1 as node:dns names it. */
 const codesByRcode: Record<number, string> = {
   1: 'EFORMERR',
@@ -12,9 +14,28 @@ const codesByRcode: Record<number, string> = {
   5: 'EREFUSED',
 };
 
-/** The code for an answer that has none of what was asked for. */
+/** The code for an answer that has none of what was asked for: c-ares takes a code that it does not know for none. */
 export function codeOfRcode(rcode: number): string {
-  return rcode === 0 ? 'ENODATA' : (codesByRcode[rcode] ?? 'EBADRESP');
+  return codesByRcode[rcode] ?? 'ENODATA';
+}
+
+/**
+ * What reverse() makes of an error of a question: c-ares goes on to its next source, and when there is none the
+ * address has no name, whatever the servers said. Bounds of our own stay.
+ */
+export function reverseCode({ code, aliased }: DnsFailure): string {
+  const stays = code === 'ECANCELLED' || code === 'ENOMEM' || aliased;
+  return stays ? code : 'ENOTFOUND';
+}
+
+/** ERR_DNS_SET_SERVERS_FAILED: the servers of a resolver that has questions under way. */
+export function serversInUse(servers: readonly string[]): Error {
+  const reason = 'There are pending queries.';
+  const message = format('c-ares failed to set servers: "%s" [%s]', reason, servers);
+  const code = 'ERR_DNS_SET_SERVERS_FAILED';
+  const error = Object.assign(new Error(message), { code });
+  error.stack = error.stack?.replace('Error', `Error [${code}]`) ?? '';
+  return error;
 }
 
 /** libuv's numbers for what getaddrinfo(3) says, which do not depend on the platform. */
@@ -31,10 +52,13 @@ export type LookupCode = keyof typeof lookupErrno;
 /** Why a question has no answer: `code` as c-ares says it. */
 export class DnsFailure extends Error {
   readonly code: string;
+  /** Of ENODATA: there is an alias, and nothing at its end. */
+  readonly aliased: boolean;
 
-  constructor(code: string) {
+  constructor(code: string, aliased = false) {
     super(code);
     this.code = code;
+    this.aliased = aliased;
   }
 }
 
@@ -75,8 +99,8 @@ export function lookupError(
 }
 
 /** What getaddrinfo(3) makes of an error of a question. */
-export function lookupCode(code: string): LookupCode {
-  if (code === 'ENOTFOUND' || code === 'EBADNAME') return 'EAI_NONAME';
+export function lookupCode({ code, aliased }: DnsFailure): LookupCode {
+  if (/^(ENOTFOUND|EBADNAME|EFORMERR)$/.test(code) || aliased) return 'EAI_NONAME';
   if (code === 'ENODATA') return 'EAI_NODATA';
   if (code === 'ECANCELLED') return 'EAI_CANCELED';
   if (code === 'ENOMEM') return 'EAI_MEMORY';

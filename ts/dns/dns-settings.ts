@@ -18,7 +18,7 @@ import type { CacheLimits } from './dns-cache.js';
 import { type DnsServerAddress, dnsPort } from './dns-servers.js';
 import { checkDomain } from './domain-name.js';
 import { queryName } from './query-name.js';
-import { ipv6Hex } from './reverse-name.js';
+import { addressText, ipv6Hex } from './reverse-name.js';
 
 export interface DnsCacheOptions {
   /** Questions whose answers are kept; 1024 if left out. */
@@ -69,14 +69,14 @@ const known = 'servers search ndots timeout attempts rotate hosts fallback cache
 /** The names of hosts(5), and the other way round. */
 export class Hosts {
   readonly #addresses = new Map<string, readonly string[]>();
-  readonly #names = new Map<string, string>();
+  readonly #names = new Map<string, string[]>();
 
   constructor(entries: Iterable<readonly [string, readonly string[]]> = []) {
     for (const [name, addresses] of entries) {
       this.#addresses.set(name.toLowerCase(), addresses);
       for (const address of addresses) {
         const key = addressKey(address);
-        if (!this.#names.has(key)) this.#names.set(key, name);
+        this.#names.set(key, [...this.names(address), name]);
       }
     }
   }
@@ -85,9 +85,9 @@ export class Hosts {
     return this.#addresses.get(name.toLowerCase());
   }
 
-  /** The first name that was given for the address. */
-  name(address: string): string | undefined {
-    return this.#names.get(addressKey(address));
+  /** The names that were given for the address, in their order. */
+  names(address: string): string[] {
+    return [...(this.#names.get(addressKey(address)) ?? [])];
   }
 }
 
@@ -145,12 +145,13 @@ function checkServers(value: unknown, name: string): Required<DnsServerAddress>[
 
 /** An address, with a port where one is said; null if it is none. Port 0 is 53, as in node:dns. */
 export function parseServer(text: string): Required<DnsServerAddress> | null {
-  if (isIP(text) !== 0) return { host: text, port: dnsPort };
-  const [, v6, v4, digits = ''] = /^(?:\[([^[\]]*)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
-  const host = v6 ?? v4 ?? '';
+  if (isIP(text) !== 0) return { host: addressText(text), port: dnsPort };
+  const [, bracketed, v4, digits = ''] =
+    /^(?:\[([^[\]]*)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const host = bracketed ?? v4 ?? '';
   const port = Number(digits) || dnsPort;
-  if (isIP(host) !== (v6 === undefined ? 4 : 6) || port > 65535) return null;
-  return { host, port };
+  if (isIP(host) === 0 || port > 65535) return null;
+  return { host: addressText(host), port };
 }
 
 /** As node:dns writes it: the port only where it is not 53. */

@@ -12,7 +12,7 @@ import { hostDns } from './host-dns.js';
 import { isLocalhost, isOnion, queryName } from './query-name.js';
 import { valuesOf } from './record-values.js';
 import { loopbackAddresses, type ResolverCore } from './resolver-core.js';
-import { reverseName } from './reverse-name.js';
+import { addressText, reverseName } from './reverse-name.js';
 import { serviceName } from './service-names.js';
 
 export type ResultOrder = 'verbatim' | 'ipv4first' | 'ipv6first';
@@ -55,7 +55,7 @@ export async function lookupAddresses(
     // RFC 3493 6.1: mapped ones where there are no others, or with ALL beside them.
     found = v6.length === 0 || (hints & ALL) !== 0 ? [...v6, ...v4] : v6;
   }
-  if (found.length === 0) throw new DnsFailure('ENODATA');
+  if (found.length === 0) throw new DnsFailure('ENOTFOUND');
   const sorted = inOrder(core.host.stack, [...new Set(found)]).map((address) => {
     return { address, family: isIPv4(address) ? 4 : 6 };
   });
@@ -126,26 +126,27 @@ function candidates({ host }: ResolverCore, hostname: string): string[] {
 
 async function addressesOf(core: ResolverCore, name: string, kind: Family): Promise<string[]> {
   const { records } = await core.records(name, kind);
-  return valuesOf(records, kind, null) as string[];
+  return valuesOf(records, kind) as string[];
 }
 
 /** The names of an address. @throws {DnsFailure} */
 export async function namesOf(core: ResolverCore, address: string): Promise<string[]> {
   const [bare = ''] = address.split('%');
-  const own = ownName(core, bare);
-  if (own !== undefined) return [own];
+  const own = ownNames(core, bare);
+  if (own.length > 0) return own;
   const { records } = await core.records(reverseName(bare), 'PTR');
-  return valuesOf(records, 'PTR', null) as string[];
+  return valuesOf(records, 'PTR') as string[];
 }
 
-export function ownName({ host }: ResolverCore, address: string): string | undefined {
-  const known = host.settings.hosts.name(address);
-  return known ?? (/^(127\.|::1$)/.test(address) ? 'localhost' : undefined);
+function ownNames({ host }: ResolverCore, address: string): string[] {
+  const known = host.settings.hosts.names(address);
+  return known.length === 0 && /^(127\.|::1$)/.test(address) ? ['localhost'] : known;
 }
 
-/** The name of an address, and of a port. @throws {DnsFailure} */
-export async function lookupService(core: ResolverCore, address: string, port: number) {
-  if (core.asksHost && ownName(core, address) === undefined) {
+/** The name of an address, and of a port. A mapped IPv4 address has its own name. @throws {DnsFailure} */
+export async function lookupService(core: ResolverCore, given: string, port: number) {
+  const address = addressText(given).replace(/^::ffff:(?=.*\.)/, '');
+  if (core.asksHost && ownNames(core, address).length === 0) {
     return hostDns.promises.lookupService(address, port);
   }
   const [hostname = ''] = await namesOf(core, address);

@@ -66,11 +66,12 @@ export class Questions {
     const seen = new Set<string>();
     while (seen.size <= mostAliases) {
       const message = await this.#askServers(name, type);
-      const step = readStep(message.packet, message.rcode, name, type, seen);
+      const step = readStep(message.packet, message.rcode, name, type, seen, ttl);
       if (step === null) break;
-      ttl = Math.min(ttl, step.ttl);
-      if (step.next === null) return { rcode: message.rcode, records: step.records, ttl };
-      name = step.next;
+      const { records, next } = step;
+      ttl = step.ttl;
+      if (next === null) return { rcode: message.rcode, records, aliased: seen.size > 1, ttl };
+      name = next;
     }
     throw new DnsFailure('EBADRESP');
   }
@@ -101,6 +102,7 @@ export class Questions {
 /**
  * What an answer says of a name.
  * @param seen names of the chain so far; those of this answer are added
+ * @param least the chain's time to live so far, of which no record has more
  * @returns the records; or, as `next`, the alias to ask for; null for a loop
  */
 function readStep(
@@ -109,18 +111,21 @@ function readStep(
   asked: string,
   type: string,
   seen: Set<string>,
+  least: number,
 ): { records: Answer[]; ttl: number; next: string | null } | null {
   const answers = (packet.answers ?? []) as unknown as PlainRecord[];
-  let ttl = largestTtl;
+  let ttl = least;
   let name = keyOf(asked);
   const start = name;
   for (;;) {
     if (seen.has(name) || seen.size > mostAliases) return null;
     seen.add(name);
     const here = answers.filter((one) => keyOf(one.name) === name);
-    const records = here.filter((one) => one.type === type || (type === 'ANY' && isRecord(one)));
+    const records = here
+      .filter((one) => one.type === type || (type === 'ANY' && isRecord(one)))
+      .map((one) => ({ ...one, ttl: Math.min(ttlOf(one), ttl) }));
     if (records.length > 0) {
-      ttl = records.reduce((least, one) => Math.min(least, ttlOf(one)), ttl);
+      ttl = Math.min(...records.map((one) => one.ttl));
       return { records: records as unknown as Answer[], ttl, next: null };
     }
     const alias = here.find((one) => one.type === 'CNAME' && typeof one.data === 'string');

@@ -5,6 +5,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import type { Answer } from 'dns-packet';
 import { DnsFailure } from './dns-errors.js';
+import { addressText } from './reverse-name.js';
 
 /** The types of resolve(), in the order in which resolveAny() has them. */
 export const recordTypes = [
@@ -29,7 +30,7 @@ type Data = Record<string, unknown>;
 /** The value of each type, from the codec's data. Throws for data that is not of the type. */
 const values: Record<ResolveType, (data: Data) => unknown> = {
   A: (data) => expect(data, isIPv4),
-  AAAA: (data) => expect(data, isIPv6),
+  AAAA: (data) => addressText(expect(data, isIPv6)),
   CNAME: name,
   NS: name,
   PTR: name,
@@ -69,19 +70,15 @@ const values: Record<ResolveType, (data: Data) => unknown> = {
 
 /**
  * What resolve() gives for the records of a type.
- * @param ttl seconds, for those of `{ ttl: true }`; null without
+ * @param withTtl with the seconds that each has, where the type has them
  * @throws {DnsFailure} EBADRESP for a record that is not of its type
  */
-export function valuesOf(
-  records: readonly Answer[],
-  type: ResolveType,
-  ttl: number | null,
-): unknown {
+export function valuesOf(records: readonly Answer[], type: ResolveType, withTtl = false): unknown {
   const all = checked(() => records.map((one) => readRecord(one, type)));
   // RFC 1035 3.3.13: a name has one.
   if (type === 'SOA') return all[0];
-  const withTtl = ttl !== null && (type === 'A' || type === 'AAAA');
-  return withTtl ? all.map((address) => ({ address, ttl })) : all;
+  if (!withTtl || (type !== 'A' && type !== 'AAAA')) return all;
+  return all.map((address, i) => ({ address, ttl: ttlOf(records[i]) }));
 }
 
 /** What resolveAny() gives. Types that it does not know are left out. */
@@ -95,11 +92,12 @@ export function anyValuesOf(records: readonly Answer[]): unknown[] {
 
 function anyValue(record: Answer, type: ResolveType): object {
   const value = readRecord(record, type);
-  const { ttl = 0 } = record as { ttl?: number };
-  if (type === 'A' || type === 'AAAA') return { address: value, ttl, type };
+  if (type === 'A' || type === 'AAAA') return { address: value, ttl: ttlOf(record), type };
   if (type === 'TXT') return { entries: value, type };
   return typeof value === 'string' ? { value, type } : { ...(value as object), type };
 }
+
+const ttlOf = (record: Answer | undefined) => (record as { ttl?: number }).ttl ?? 0;
 
 const readRecord = (record: Answer, type: ResolveType) =>
   values[type]((record as unknown as { data: Data }).data);
@@ -132,16 +130,16 @@ function number(data: unknown): number {
   return data;
 }
 
+/** A character for each byte, as Node has it: text of any encoding can be had of it, and what is no text. */
 function text(data: unknown): string {
   if (Buffer.isBuffer(data)) return data.toString('latin1');
   if (typeof data !== 'string') throw new TypeError('no text');
-  return data;
+  // The codec has read it as UTF-8.
+  return Buffer.from(data).toString('latin1');
 }
 
 function chunks(data: unknown): string[] {
-  return (Array.isArray(data) ? data : [data]).map((one) =>
-    Buffer.isBuffer(one) ? one.toString() : text(one),
-  );
+  return (Array.isArray(data) ? data : [data]).map(text);
 }
 
 function bytes(data: unknown): ArrayBuffer {

@@ -43,7 +43,8 @@ export class ResolverCore {
   #ownServers: readonly Required<DnsServerAddress>[] | null = null;
   #local: AskSettings['local'] = {};
   #ended = abortController();
-  #pending = 0;
+  /** Questions since the last cancel(): what that ended is pending no more, also before they who asked know. */
+  #pending = { count: 0 };
   #built: { settings: DnsSettings; questions: Questions } | null = null;
   #hostResolver: nodeDns.Resolver | null = null;
 
@@ -54,7 +55,7 @@ export class ResolverCore {
   }
 
   get pending(): number {
-    return this.#pending;
+    return this.#pending.count;
   }
 
   get servers(): readonly Required<DnsServerAddress>[] {
@@ -89,6 +90,7 @@ export class ResolverCore {
   cancel(): void {
     const ended = this.#ended;
     this.#ended = abortController();
+    this.#pending = { count: 0 };
     this.#built = null;
     this.#hostResolver?.cancel();
     ended.abort();
@@ -98,7 +100,8 @@ export class ResolverCore {
   run<T>(work: () => Promise<T>): Promise<T> {
     if (this.host.closed) return Promise.reject(new DnsFailure('ECANCELLED'));
     const { signal } = this.#ended;
-    this.#pending += 1;
+    const pending = this.#pending;
+    pending.count += 1;
     this.host.busy.add(this);
     return new Promise<T>((resolve, reject) => {
       const cancelled = () => reject(new DnsFailure('ECANCELLED'));
@@ -107,8 +110,8 @@ export class ResolverCore {
         .then(resolve, reject)
         .finally(() => signal.removeEventListener('abort', cancelled));
     }).finally(() => {
-      this.#pending -= 1;
-      if (this.#pending === 0) this.host.busy.delete(this);
+      pending.count -= 1;
+      if (this.pending === 0) this.host.busy.delete(this);
     });
   }
 
@@ -131,8 +134,9 @@ export class ResolverCore {
     if (name === null) throw new DnsFailure('EBADNAME');
     if (isOnion(name)) throw new DnsFailure('ENOTFOUND');
     const found = isLocalhost(name) ? loopback(name, type) : await this.ask(name, type);
-    if (found.records.length > 0) return found;
-    throw new DnsFailure(found.rcode === 0 ? 'ENODATA' : 'ENOTFOUND');
+    if (found.rcode !== 0) throw new DnsFailure('ENOTFOUND');
+    if (found.records.length === 0) throw new DnsFailure('ENODATA', found.aliased);
+    return found;
   }
 
   #questions(): Questions {
@@ -171,6 +175,7 @@ function loopback(name: string, type: string): Found {
   return {
     rcode: 0,
     records: both.filter((one) => type === 'ANY' || type === one.type),
+    aliased: false,
     ttl: 0,
   };
 }

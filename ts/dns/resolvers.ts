@@ -5,9 +5,9 @@
 import type nodeDns from 'node:dns';
 import { isIP } from 'node:net';
 import { checkFunction, checkString } from '../check.js';
-import { invalidType, invalidValue, serversInUse } from '../errors.js';
+import { invalidType, invalidValue } from '../errors.js';
 import { checkLocalAddress, checkResolverOptions, checkServerList } from './dns-arguments.js';
-import { DnsFailure, queryError } from './dns-errors.js';
+import { DnsFailure, queryError, reverseCode, serversInUse } from './dns-errors.js';
 import { serverText } from './dns-settings.js';
 import { hostDns } from './host-dns.js';
 import { namesOf } from './lookup.js';
@@ -37,6 +37,18 @@ export const methods = {
 export type Method = keyof typeof methods;
 
 export const methodNames = Object.keys(methods) as Method[];
+
+/** Where an alias leads to a name that has no such record, c-ares fails for the others alone. */
+const noneOfAlias = new Set<Method>([
+  'resolve4',
+  'resolve6',
+  'resolveCaa',
+  'resolveMx',
+  'resolveNaptr',
+  'resolveSrv',
+  'resolveTlsa',
+  'resolveTxt',
+]);
 
 /** By the type that resolve() is given. */
 const methodOfType = new Map<unknown, Method>(
@@ -77,14 +89,16 @@ async function query(
     return await core.run(async () => {
       if (core.asksHost) return await askHost(core, method, hostname, options);
       if (type === '') return await namesOf(core, hostname);
-      const { records, ttl } = await core.records(hostname, type);
+      const { records } = await core.records(hostname, type);
       if (type === 'ANY') return anyValuesOf(records);
       const withTtl = Boolean((options as { ttl?: unknown } | null | undefined)?.ttl);
-      return valuesOf(records, type as ResolveType, withTtl ? ttl : null);
+      return valuesOf(records, type as ResolveType, withTtl);
     });
   } catch (error) {
-    if (error instanceof DnsFailure) throw queryError(syscall, error.code, hostname);
-    throw error;
+    if (!(error instanceof DnsFailure)) throw error;
+    if (error.aliased && noneOfAlias.has(method)) return [];
+    const code = method === 'reverse' ? reverseCode(error) : error.code;
+    throw queryError(syscall, code, hostname);
   }
 }
 
@@ -120,7 +134,7 @@ function baseClass(host: DnsHost) {
 
     setServers(servers: readonly string[]): void {
       const checked = checkServerList(servers);
-      if (coreOf(this).pending > 0) throw serversInUse();
+      if (coreOf(this).pending > 0) throw serversInUse(servers);
       coreOf(this).setServers(checked);
     }
 

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
-// Addresses as names, the other way round.
+// Addresses in other forms: as names, the other way round; as Node writes them.
 
-import { isIPv4 } from 'node:net';
+import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 /** 'e.f.ip6.arpa' or '4.3.2.1.in-addr.arpa' (RFC 1035 3.5, RFC 3596 2.5). */
 export function reverseName(address: string): string {
   if (isIPv4(address)) return `${address.split('.').reverse().join('.')}.in-addr.arpa`;
   return `${[...ipv6Hex(address)].reverse().join('.')}.ip6.arpa`;
+}
+
+/** As inet_ntop(3) writes it, with its zone: '2001:db8::1', '::ffff:10.0.0.1'. */
+export function addressText(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [bare = '', ...zone] = address.split('%');
+  return [new SocketAddress({ address: bare, family: 'ipv6' }).address, ...zone].join('%');
 }
 
 /** 32 hexadecimal digits. */

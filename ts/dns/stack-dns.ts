@@ -88,7 +88,7 @@ export function createDns(
       const found = await core.run(() => lookupAddresses(core, hostname, call));
       return found;
     } catch (error) {
-      if (error instanceof DnsFailure) throw lookupError(lookupCode(error.code), hostname);
+      if (error instanceof DnsFailure) throw lookupError(lookupCode(error), hostname);
       throw error;
     }
   };
@@ -97,7 +97,10 @@ export function createDns(
       return await core.run(() => lookupService(core, address, port));
     } catch (error) {
       if (!(error instanceof DnsFailure)) throw error;
-      throw lookupError(lookupCode(error.code), address, 'getnameinfo');
+      const code = lookupCode(error);
+      // getnameinfo(3) knows no difference between no address and no name of it.
+      const known = code === 'EAI_NODATA' ? 'EAI_NONAME' : code;
+      throw lookupError(known, address, 'getnameinfo');
     }
   };
 

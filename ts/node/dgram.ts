@@ -6,7 +6,7 @@
 import dgram from 'node:dgram';
 import type { LookupFunction } from 'node:net';
 import { NetworkError } from '../errors.js';
-import { define, moduleOver } from './classes.js';
+import { define, inherit, type Method, moduleOver } from './classes.js';
 import { DatagramHandle } from './datagram-handle.js';
 import type { HandleStack } from './handle-stack.js';
 import { type DatagramState, datagramSymbols, ownerSymbol } from './internals.js';
@@ -88,48 +88,50 @@ export function createDgram(stack: DatagramStack): StackDgram {
   const lookup = (host: string, family: 4 | 6, callback: Parameters<LookupFunction>[2]) =>
     stack.lookup(host, { family }, callback);
 
-  class Socket extends BaseSocket {
-    constructor(given: unknown, listener: unknown) {
-      const options: { type?: unknown; lookup?: unknown } =
-        typeof given === 'object' && given !== null ? given : { type: given };
-      // On the options that were given, as these may have properties that are not their own.
-      const own = options.lookup === undefined ? { lookup: { value: lookup } } : {};
-      super(Object.create(options, own), listener);
-      const state = stateOf(this);
-      // A signal may have closed it.
-      if (state.handle === null) return;
-      const handle = DatagramHandle.open(stack, this.type === 'udp6');
-      if (typeof handle !== 'number') {
-        setHandle(this, handle);
-        return;
-      }
-      this.close();
-      throw new NetworkError('socket', -handle);
+  // A function, as Node's: subclasses of before ES6 call it on their own object.
+  const Socket = inherit(function Socket(this: NodeSocket, given: unknown, listener: unknown) {
+    const options: { type?: unknown; lookup?: unknown } =
+      typeof given === 'object' && given !== null ? given : { type: given };
+    // On the options that were given, as these may have properties that are not their own.
+    const own = options.lookup === undefined ? { lookup: { value: lookup } } : {};
+    (BaseSocket as unknown as Method).call(this, Object.create(options, own), listener);
+    const state = stateOf(this);
+    // A signal may have closed it.
+    if (state.handle === null) return;
+    const handle = DatagramHandle.open(stack, this.type === 'udp6');
+    if (typeof handle !== 'number') {
+      setHandle(this, handle);
+      return;
     }
+    this.close();
+    throw new NetworkError('socket', -handle);
+  }, BaseSocket);
 
-    override bind(...args: unknown[]): this {
+  define(Socket.prototype, {
+    bind(this: NodeSocket, ...args: unknown[]): unknown {
+      const base = BaseSocket.prototype.bind as Method;
       const [first, second] = args;
       const given = typeof first === 'object' && first !== null ? first : undefined;
       const state = stateOf(this);
       if (given !== undefined && isOfHost(given)) {
         const isOurs = state.handle instanceof DatagramHandle && state.bindState === unbound;
         if (isOurs) leaveStack(this);
-        return super.bind(...(args as []));
+        return base.apply(this, args);
       }
       const address = typeof second === 'function' ? '' : second;
       const callback = args.at(-1);
       // A stack is of one process: none of a cluster's binds for it.
       const options = { ...(given ?? { port: first, address }), exclusive: true };
       const more = typeof callback === 'function' ? [callback] : [];
-      return super.bind(...([options, ...more] as unknown as []));
-    }
-  }
+      return base.call(this, options, ...more);
+    },
+  });
 
   const viewOf = (socket: object) => {
     const { handle } = stateOf(socket as NodeSocket);
     return handle instanceof DatagramHandle ? handle.view : undefined;
   };
   define(Socket.prototype, stackCalls(viewOf));
-  const createSocket = (type: unknown, listener: unknown) => new Socket(type, listener);
+  const createSocket = (type: object, listener: unknown) => new Socket(type, listener);
   return moduleOver<object>(dgram, { Socket, createSocket }) as StackDgram;
 }

@@ -3,8 +3,8 @@
 // node:http and node:https over a stack: Node's own classes, with agents that connect over the stack and servers
 // that listen there.
 
-import * as http from 'node:http';
-import * as https from 'node:https';
+import http from 'node:http';
+import https from 'node:https';
 import { construct, define, inherit, methodsOf, moduleOver } from './classes.js';
 import { installServer, type NetStack, type StackNet } from './net.js';
 import { connectOver, type StackTls } from './tls.js';

@@ -2,7 +2,7 @@
 //
 // node:http2 over a stack.
 
-import * as http2 from 'node:http2';
+import http2 from 'node:http2';
 import type { NetConnectOpts } from 'node:net';
 import { promisify } from 'node:util';
 import { moduleOver } from './classes.js';

@@ -116,6 +116,10 @@ export function datagramSymbols(socket: object): { state: symbol; asyncId: symbo
   return datagram;
 }
 
+/** What keeps the loop alive: sockets, servers, child processes. */
+export const activeHandles = (): unknown[] =>
+  (process as { _getActiveHandles?(): unknown[] })._getActiveHandles?.() ?? [];
+
 /** net._normalizeArgs(): the arguments of connect() and listen() as [options, callback]. */
 export const normalizeArguments = (
   net as unknown as {

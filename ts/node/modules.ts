@@ -6,6 +6,7 @@ import type { LookupFunction } from 'node:net';
 import { constants } from 'node:os';
 import type { NativeNetwork } from '../native.js';
 import type { SocketOwner } from '../socket.js';
+import { refuseToChildren } from './child-process.js';
 import { createDgram, type StackDgram } from './dgram.js';
 import {
   type Connector,
@@ -46,6 +47,7 @@ export class NodeModules {
     lookup: LookupFunction,
     attached: boolean,
   ) {
+    refuseToChildren();
     this.#handles = attached ? new Set() : undefined;
     this.over = {
       open: (type) => (this.#closed ? -EBADF : network.socket(type)),

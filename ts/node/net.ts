@@ -5,7 +5,7 @@
 
 import { channel } from 'node:diagnostics_channel';
 import type { LookupFunction } from 'node:net';
-import * as net from 'node:net';
+import net from 'node:net';
 import { NetworkError } from '../errors.js';
 import type { Recording, SocketRecordOptions } from '../recording.js';
 import type { TcpInfo } from '../tcp-info.js';
@@ -15,9 +15,10 @@ import { normalizeArguments, ownerSymbol, reinitialize } from './internals.js';
 import { openView, type StackCalls, stackCalls } from './stack-calls.js';
 import { StreamHandle } from './stream-handle.js';
 
-/** Node's own channels: lib/net.js tells them in its own connect() and when it has accepted. */
+/** Node's own channels: lib/net.js tells them in its own connect() and listen(), and when it has accepted. */
 const clientSockets = channel('net.client.socket');
 const serverSockets = channel('net.server.socket');
+const listens = channel('tracing:net.server.listen:asyncStart');
 
 /** What net.Socket has on a stack, beside what it has in Node. */
 export interface StackNetSocket extends net.Socket, StackCalls {
@@ -64,6 +65,8 @@ interface Options extends Record<string, unknown> {
 /** What lib/net.js keeps on its objects without documenting it. */
 interface NetSocket extends net.Socket {
   _handle: object | null;
+  /** That accepted it. */
+  server?: NetServer | null;
   _parent?: { connecting: boolean } | null;
   _reset(): void;
 }
@@ -71,6 +74,7 @@ interface NetSocket extends net.Socket {
 interface NetServer extends net.Server {
   _handle: object | null;
   _listeningId: number;
+  _listen2(address: null, port: -1, addressType: -1, backlog: unknown): void;
   _connections: number;
   allowHalfOpen: boolean;
   pauseOnConnect: boolean;
@@ -100,6 +104,7 @@ export function openHandle(stack: HandleStack, socket: object): StreamHandle {
 
 /** The handle's socket with the stack's own calls. */
 const viewOf = (socket: object) => streamHandleOf((socket as NetSocket)._handle)?.view;
+const isOfHost = (socket: object) => (socket as NetSocket)._handle != null && !viewOf(socket);
 
 /** Has sockets of `prototype`, which is net.Socket's or inherits from it, connect over the stack. */
 export function installSocket(prototype: object, stack: NetStack): void {
@@ -147,7 +152,7 @@ export function installSocket(prototype: object, stack: NetStack): void {
       return openView(viewOf(this), 'record').record(target, options);
     },
   });
-  define(prototype, stackCalls(viewOf));
+  define(prototype, stackCalls(viewOf, isOfHost));
 }
 
 /** A handle that is bound, and to what; or one that fails with what went wrong, for lib/net.js to tell. */
@@ -240,7 +245,7 @@ export function installServer(prototype: object, stack: NetStack): void {
       emit(this: NetServer, event: unknown, ...args: unknown[]) {
         const socket = event === 'connection' ? (args[0] as NetSocket | undefined) : undefined;
         const isNodes = socket != null && Object.getPrototypeOf(socket) === net.Socket.prototype;
-        if (isNodes && socket._handle instanceof StreamHandle) {
+        if (isNodes && (socket.server === this || socket._handle instanceof StreamHandle)) {
           Object.setPrototypeOf(socket, Socket.prototype);
         }
         return base.emit.call(this, event, ...args);
@@ -251,6 +256,17 @@ export function installServer(prototype: object, stack: NetStack): void {
     listen(this: NetServer, ...args: unknown[]) {
       const [given, listening] = normalizeArguments(args) as [Options, (() => void) | null];
       const withoutPort = args.length === 0 || typeof args[0] === 'function';
+      const backlog = given.backlog || Number(args[1]) || Number(args[2]) || undefined;
+      // Node takes such a thing for a descriptor of the host's, as it has `.fd`.
+      const shared = given._handle || given.handle || given;
+      if (shared instanceof StreamHandle && !this._handle) {
+        if (listens.hasSubscribers) listens.publish({ server: this, options: given });
+        if (listening !== null) this.once('listening', listening);
+        this._listeningId++;
+        this._handle = shared;
+        this._listen2(null, -1, -1, backlog);
+        return this;
+      }
       const { host, path } = given;
       const port = withoutPort || ('port' in given && given.port == null) ? 0 : given.port;
       const ours = given._handle == null && given.handle == null && typeof given.fd !== 'number';
@@ -258,7 +274,6 @@ export function installServer(prototype: object, stack: NetStack): void {
         return base.listen.apply(this, args);
       }
       // A stack is of one process: none of a cluster's listens for it.
-      const backlog = given.backlog || Number(args[1]) || Number(args[2]) || undefined;
       const options = { ...given, port, backlog, exclusive: true };
       const start = (more: object) =>
         base.listen.apply(this, [{ ...options, ...more }, ...(listening ? [listening] : [])]);
@@ -280,15 +295,16 @@ export function installServer(prototype: object, stack: NetStack): void {
       fd: unknown,
       flags = 0,
     ) {
-      const ours = !this._handle && typeof fd !== 'number' && addressType !== -1;
-      if (!ours) return base._listen2.call(this, address, port, addressType, backlog, fd, flags);
-      const bound = boundHandle(stack, address, port, addressType, flags);
-      this._handle = bound.handle;
-      base._listen2.call(this, bound.address, port, bound.addressType, backlog, fd, flags);
+      let shown = { address, addressType };
+      if (!this._handle && typeof fd !== 'number' && addressType !== -1) {
+        const bound = boundHandle(stack, address, port, addressType, flags);
+        this._handle = bound.handle;
+        shown = bound;
+      }
+      base._listen2.call(this, shown.address, port, shown.addressType, backlog, fd, flags);
       if (Socket !== undefined && this._handle instanceof StreamHandle) {
         acceptAs(Socket, this._handle);
       }
-      return undefined;
     },
   });
 }

@@ -33,9 +33,11 @@ import { isLost, type Served, socketLoop } from './socket-loop.js';
 const {
   EADDRINUSE,
   EAGAIN,
+  EALREADY,
   EBADF,
   ECANCELED,
   ECONNABORTED,
+  ECONNREFUSED,
   EFAULT,
   EINPROGRESS,
   EINVAL,
@@ -65,13 +67,17 @@ const option = native.options as Record<string, number> & {
   ipv6Only: number;
 };
 
-interface Write {
+/** A request that is not done yet. */
+interface Waiting {
   request: Request;
+  /** Of the call that made it, as Node's requests have one; undefined if it came from C++, which has its own. */
+  resource: AsyncResource | undefined;
+}
+
+interface Write extends Waiting {
   bytes: Uint8Array;
   /** How many they were: a buffer that is transferred to someone else meanwhile is an empty one. */
   left: number;
-  /** The request came from C++. */
-  native: boolean;
 }
 
 /**
@@ -103,9 +109,9 @@ export class StreamHandle extends JSStream implements Served {
   /** The TLSWrap among them. */
   #wrap: TlsWrap | undefined;
   #listens = false;
-  #connecting: Request | undefined;
+  #connecting: Waiting | undefined;
   #writes: Write[] | undefined;
-  #shutdown: { request: Request; native: boolean } | undefined;
+  #shutdown: Waiting | undefined;
   #closing = false;
   /** ref() and unref() */
   #referenced = true;
@@ -251,22 +257,26 @@ export class StreamHandle extends JSStream implements Served {
 
   #connect(request: Request, address: string, port: number, ipv6: boolean): number {
     if (this.#closing) return -EBADF;
-    this.#ipv6 = ipv6;
     if (isIP(address) !== (ipv6 ? 6 : 4)) return -EINVAL;
+    // The core would tell of a connection that it has, but the loop not.
+    if (this.#connecting !== undefined) return -EALREADY;
+    this.#ipv6 = ipv6;
+    this.#exists = true;
     const target = splitAddress(address, this.#stack.owner);
     if (typeof target === 'number') return target;
-    this.#exists = true;
     if (this.#delayedError === 0) {
       const result = this.#native.connect(target[0], port, target[1]);
-      if (result !== 0 && result !== -EINPROGRESS) return result;
+      // libuv tells of that as of an answer that came later.
+      if (result === -ECONNREFUSED) this.#delayedError = result;
+      else if (result !== 0 && result !== -EINPROGRESS) return result;
     }
-    this.#connecting = request;
+    this.#connecting = { request, resource: new AsyncResource('VPOLLNETTCPCONNECT') };
     this.#update();
     return 0;
   }
 
   #connected(): void {
-    const request = this.#connecting as Request;
+    const waiting = this.#connecting as Waiting;
     const [failed, error] = this.#native.option(option.error);
     if (isLost(failed)) return;
     const status = this.#delayedError || -error;
@@ -276,8 +286,13 @@ export class StreamHandle extends JSStream implements Served {
     const outcome = status === 0 ? channels.connected : channels.failed;
     if (outcome.hasSubscribers)
       outcome.publish(this.#message(status === 0 ? {} : { errno: status }));
+    this.#complete(waiting, status, waiting.request, true, true);
+  }
+
+  /** Tells of a request of JavaScript's. */
+  #complete({ request, resource }: Waiting, status: number, ...more: unknown[]): void {
     if (request.oncomplete === undefined) return;
-    this.#resource.runInAsyncScope(request.oncomplete, request, status, this, request, true, true);
+    resource?.runInAsyncScope(request.oncomplete, request, status, this, ...more);
   }
 
   listen(backlog: number): number {
@@ -434,7 +449,7 @@ export class StreamHandle extends JSStream implements Served {
     if (error !== 0) return error;
     if (streamState[kLastWriteWasAsync] === 0) {
       // As TLSWrap does over a socket of libuv's; and a tick may be run within this call, whose exception is its own.
-      setImmediate(() => this.#finished(request, 0, true));
+      setImmediate(() => this.#finished({ request, resource: undefined }, 0));
     }
     return 0;
   }
@@ -493,7 +508,8 @@ export class StreamHandle extends JSStream implements Served {
     this.bytesWritten += total;
     streamState[kBytesWritten] = total;
     streamState[kLastWriteWasAsync] = 1;
-    const write = { request, bytes, left: bytes.length, native: byNative };
+    const resource = byNative ? undefined : new AsyncResource('VPOLLNETTCPWRITE');
+    const write = { request, resource, bytes, left: bytes.length };
     if (this.#writes === undefined) this.#writes = [write];
     else this.#writes.push(write);
     this.#update();
@@ -511,7 +527,7 @@ export class StreamHandle extends JSStream implements Served {
   #flush(): boolean {
     const write = this.#writes?.[0];
     if (write === undefined) return this.#drained();
-    const { bytes, left, request } = write;
+    const { bytes, left } = write;
     let sent = 0;
     if (bytes.length < left) {
       // The peer must not take what it got for all.
@@ -528,16 +544,19 @@ export class StreamHandle extends JSStream implements Served {
     if (this.#writes?.length === 0) this.#writes = undefined;
     this.#update();
     const status = Math.min(sent, 0);
-    if (write.native) socketLoop().defer(() => this.#finished(request, status, true));
-    else this.#finished(request, status, false);
+    this.#tellOf(write, () => this.#finished(write, status));
     return this.#writes !== undefined || this.#shutdown !== undefined;
   }
 
-  #finished(request: Request, status: number, byNative: boolean): void {
-    if (byNative) native.callAsLoop(this.finishWrite, this, request, status);
-    else if (request.oncomplete !== undefined) {
-      this.#resource.runInAsyncScope(request.oncomplete, request, status, this, undefined);
-    }
+  /** What is told to C++ has a turn of its own. */
+  #tellOf({ resource }: Waiting, tell: () => void): void {
+    if (resource === undefined) socketLoop().defer(tell);
+    else tell();
+  }
+
+  #finished(waiting: Waiting, status: number): void {
+    if (waiting.resource !== undefined) this.#complete(waiting, status, undefined);
+    else native.callAsLoop(this.finishWrite, this, waiting.request, status);
   }
 
   shutdown(request: Request): number {
@@ -551,7 +570,8 @@ export class StreamHandle extends JSStream implements Served {
   /** As uv_shutdown(): done behind what is written, and told in a turn of the loop of its own. */
   #shutDown(request: Request, byNative: boolean): number {
     if (this.#closing || this.#shutdown !== undefined) return -ENOTCONN;
-    this.#shutdown = { request, native: byNative };
+    const resource = byNative ? undefined : new AsyncResource('VPOLLNETTCPSHUTDOWN');
+    this.#shutdown = { request, resource };
     this.#update();
     return 0;
   }
@@ -562,19 +582,13 @@ export class StreamHandle extends JSStream implements Served {
     this.#shutdown = undefined;
     const status = this.#native.shutdown(1);
     this.#update();
-    if (shutdown.native) socketLoop().defer(() => this.#shutDownDone(shutdown, status));
-    else this.#shutDownDone(shutdown, status);
+    this.#tellOf(shutdown, () => this.#shutDownDone(shutdown, status));
     return false;
   }
 
-  #shutDownDone(
-    { request, native: byNative }: { request: Request; native: boolean },
-    status: number,
-  ) {
-    if (byNative) native.callAsLoop(this.finishShutdown, this, request, status);
-    else if (request.oncomplete !== undefined) {
-      this.#resource.runInAsyncScope(request.oncomplete, request, status, this, undefined);
-    }
+  #shutDownDone(waiting: Waiting, status: number): void {
+    if (waiting.resource !== undefined) this.#complete(waiting, status, undefined);
+    else native.callAsLoop(this.finishShutdown, this, waiting.request, status);
   }
 
   // The loop.
@@ -687,14 +701,11 @@ export class StreamHandle extends JSStream implements Served {
     this.#native.close();
     // In libuv's order: requests first, as cancelled.
     const connecting = this.#connecting;
-    if (connecting?.oncomplete !== undefined) {
-      const { oncomplete } = connecting;
-      loop.atClosePhase(() =>
-        this.#resource.runInAsyncScope(oncomplete, connecting, -ECANCELED, this, connecting),
-      );
+    if (connecting !== undefined) {
+      loop.atClosePhase(() => this.#complete(connecting, -ECANCELED, connecting.request));
     }
-    for (const { request, native: byNative } of this.#writes ?? []) {
-      loop.atClosePhase(() => this.#finished(request, -ECANCELED, byNative));
+    for (const write of this.#writes ?? []) {
+      loop.atClosePhase(() => this.#finished(write, -ECANCELED));
     }
     const shutdown = this.#shutdown;
     if (shutdown !== undefined) {

@@ -3,7 +3,7 @@
 // node:tls over a stack. Node's own TLSSocket stands on a handle of the stack where it has a TCPWrap otherwise, so
 // that it connects, fails and ends as it does over the kernel.
 
-import * as tls from 'node:tls';
+import tls from 'node:tls';
 import { construct, define, inherit, type Method, methodsOf, moduleOver } from './classes.js';
 import type { TlsWrap } from './internals.js';
 import { installServer, installSocket, type NetStack, openHandle } from './net.js';

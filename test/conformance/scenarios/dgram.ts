@@ -4,6 +4,7 @@
 
 import type { Socket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
+import { inherits } from 'node:util';
 import { area, type Scene, untyped } from '../harness/scenario.js';
 
 export const datagrams = area('dgram', 'dgram');
@@ -53,6 +54,18 @@ scenario('a socket is bound to localhost', async ({ dgram, watch, seen, log }) =
   socket.bind(0, 'localhost');
   await seen(socket, 'listening');
   log.note('socket', 'address', socket.address());
+});
+
+scenario('a subclass of before ES6 calls the constructor on its own object', async (scene) => {
+  const { dgram, watch, seen, log, host } = scene;
+  function Own(this: object) {
+    untyped(dgram.Socket).call(this, 'udp4');
+  }
+  inherits(Own, dgram.Socket);
+  const socket = watch(new (untyped(Own))() as Socket, 'socket');
+  socket.bind(0, host);
+  await seen(socket, 'listening');
+  log.note('socket', 'is its own', socket instanceof Own, socket.constructor === Own);
 });
 
 scenario('a listener of the constructor gets the messages', async (scene) => {

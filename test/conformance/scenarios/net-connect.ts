@@ -36,6 +36,12 @@ scenario('a client connects by port and host', async (scene) => {
   await scene.over();
 });
 
+scenario('the modules have the names of Node, and no others', async ({ world, log }) => {
+  for (const name of ['net', 'dgram', 'tls', 'http', 'https', 'http2'] as const) {
+    log.note(name, 'names', Object.keys(world[name]).sort().join(' '));
+  }
+});
+
 scenario('a client connects by options', async (scene) => {
   const { net, host, watch } = scene;
   const { port } = await greeter(scene);
@@ -260,6 +266,19 @@ scenario('a local port that a listener holds is in use', async (scene) => {
   const { port } = await greeter(scene);
   watch(net.connect({ port, host, localAddress: host, localPort: port }), 'client');
   await scene.over();
+});
+
+scenario('a second connect while the first is under way is told so', async (scene) => {
+  const { net, host, watch, closed } = scene;
+  const { port } = await greeter(scene);
+  const client = watch(net.connect(port, host), 'client');
+  client.connect(port, host);
+  await closed(client);
+});
+
+scenario('a zone that no interface has is invalid', async ({ net, watch, closed }) => {
+  const client = watch(net.connect(7, 'fe80::1%nosuchzone'), 'client');
+  await closed(client);
 });
 
 scenario('wrong arguments of connect are thrown', async ({ net, log, track }) => {

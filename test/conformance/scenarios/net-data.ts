@@ -2,6 +2,7 @@
 //
 // Bytes over a connection: writes, reads, encodings, backpressure, counts.
 
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { Readable, Writable } from 'node:stream';
@@ -604,4 +605,35 @@ scenario('unshift puts bytes back', async (scene) => {
   client.resume();
   await closed(client, peer);
   log.note('peer', 'read', Buffer.concat(parts));
+});
+
+scenario('async context is that of the call which is told of', async (scene) => {
+  const { net, host, watch, log, accepted, seen, closed } = scene;
+  const storage = new AsyncLocalStorage<string>();
+  // How much of the write that is cancelled has come is nobody's promise.
+  const server = scene.server({}, 'server', 'peer', { without: ['data'] });
+  const port = await scene.listen(server);
+  const tells = (what: string) => () => log.note('context', what, storage.getStore());
+  const client = watch(
+    storage.run('made', () => new net.Socket()),
+    'client',
+  );
+  const early = watch(
+    storage.run('made', () => new net.Socket()),
+    'early',
+  );
+  storage.run('connect', () => client.connect(port, host, tells('connect')));
+  const [peer] = await Promise.all([accepted(server), seen(client, 'connect')]);
+  storage.run('first', () => client.write(pattern(20 << 20), tells('a write that waits')));
+  storage.run('second', () => client.write('x', tells('a write behind it')));
+  storage.run('end', () => client.end(tells('end')));
+  peer.resume();
+  peer.end();
+  await closed(client, peer);
+  storage.run('connect', () => early.connect(port, host));
+  storage.run('write', () => early.write('x', tells('a write before the connection')));
+  const [other] = await Promise.all([accepted(server, 2), seen(early, 'connect')]);
+  storage.run('write', () => early.write(pattern(20 << 20), tells('a write that is cancelled')));
+  early.destroy();
+  await closed(early, other.resume());
 });

@@ -2,6 +2,7 @@
 //
 // net.Server: how it listens, what it refuses, and how it ends.
 
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -239,6 +240,50 @@ scenario('a server listens on the path of a Unix socket', async (scene) => {
   await seen(second, 'error');
   server.close();
   await closed(server);
+});
+
+scenario('what a server accepts on a path is a socket of the module', async (scene) => {
+  const { server: open, net, watch, accepted, seen, over, log, track } = scene;
+  const folder = mkdtempSync(join(tmpdir(), 'conformance-'));
+  track({ close: () => rmSync(folder, { recursive: true, force: true }) });
+  const server = open();
+  server.listen(join(folder, 'socket'));
+  await seen(server, 'listening');
+  const client = watch(net.connect(join(folder, 'socket')), 'client');
+  client.resume();
+  const peer = await accepted(server);
+  for (const one of [client, peer]) log.note(one, 'is one', one instanceof net.Socket);
+  peer.end('hello');
+  await over();
+});
+
+scenario('a server listens on the handle of another', async (scene) => {
+  const { server: open, net, watch, listen, accepted, seen, over, log, track } = scene;
+  const first = open({}, 'first');
+  const port = await listen(first);
+  const forms = {
+    'the server': first,
+    'its handle': untyped(first)._handle,
+    'its handle as an option': { _handle: untyped(first)._handle },
+  };
+  for (const [form, given] of Object.entries(forms)) {
+    const other = open({}, form, `peer of ${form}`);
+    const told = (message: unknown) => {
+      if (untyped(message).server === other) log.note(other, 'told of listen');
+    };
+    subscribe('tracing:net.server.listen:asyncStart', told);
+    track({ close: () => unsubscribe('tracing:net.server.listen:asyncStart', told) });
+    other.listen(given, 5, () => log.note(other, 'callback', other.listening));
+    await seen(other, 'listening');
+    log.note(other, 'address', other.address());
+    log.outcome(other, 'again', () => other.listen(given));
+    watch(net.connect(port, scene.host), `client of ${form}`).resume();
+    const peer = await accepted(other);
+    log.note(other, 'accepts', peer instanceof net.Socket);
+    peer.end('hello');
+  }
+  first.close();
+  await over();
 });
 
 scenario('close waits for the connections', async (scene) => {

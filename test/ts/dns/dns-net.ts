@@ -4,6 +4,8 @@
 //
 //   stack 10.0.0.2, fd00::2 ── 10.0.0.3, 10.0.0.4, fd00::3 servers
 
+import { createSocket } from 'node:dgram';
+import { promises as nodeDns } from 'node:dns';
 import packet, { type Answer, type DecodedPacket } from 'dns-packet';
 import { onTestFinished } from 'vitest';
 import {
@@ -77,12 +79,10 @@ export class DnsNet {
       reply: (bytes: Buffer) => void,
     ) => {
       const query = packet.decode(bytes);
-      const { name = '', type = '' } = query.questions?.[0] ?? {};
       const asked = {
         server: address,
         transport,
-        name: name.toLowerCase(),
-        type,
+        ...questionOf(bytes),
         port: from.port,
         from: from.address,
         query,
@@ -136,6 +136,29 @@ export class DnsNet {
       port,
     );
   }
+}
+
+/** A resolver of node:dns itself, whose server, on the host's loopback, does as `answer` says; null: nothing. */
+export async function nodeResolver(
+  answer: (bytes: Buffer) => Buffer | null,
+  options: { timeout?: number; tries?: number } = {},
+): Promise<nodeDns.Resolver> {
+  const server = createSocket('udp4');
+  onTestFinished(() => void server.close());
+  server.on('message', (bytes, { address, port }) => {
+    const bytesBack = answer(bytes);
+    if (bytesBack !== null) server.send(bytesBack, port, address);
+  });
+  await new Promise<void>((resolve) => server.bind(0, '127.0.0.1', resolve));
+  const resolver = new nodeDns.Resolver(options);
+  resolver.setServers([`127.0.0.1:${server.address().port}`]);
+  return resolver;
+}
+
+/** What is asked, the name in lower case. */
+export function questionOf(bytes: Buffer): { name: string; type: string } {
+  const { name = '', type = '' } = packet.decode(bytes).questions?.[0] ?? {};
+  return { name: name.toLowerCase(), type };
 }
 
 /** An answer, with the question as it came. */

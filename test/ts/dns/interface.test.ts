@@ -3,8 +3,9 @@
 // stack.dns is node:dns to whoever uses it: its names, its types, and its errors for wrong arguments.
 
 import { spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import nodeDns from 'node:dns';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { DnsOptions, StackDns } from 'vpollnet';
 import { Stack } from 'vpollnet';
 import { openStack, root, thrownBy, untyped } from '../support.js';
@@ -178,10 +179,67 @@ describe('wrong arguments', () => {
       code: 'ERR_INVALID_IP_ADDRESS',
     });
     dns.setServers(['1.2.3.4:53', '[::1]:0', '[::1]', '::1', '1.2.3.4:5353', '[fe80::1%lo]:54']);
-    const written = ['1.2.3.4', '::1', '::1', '::1', '1.2.3.4:5353', '[fe80::1%lo]:54'];
+    const written = ['1.2.3.4', '::1', '1.2.3.4:5353', '[fe80::1%lo]:54'];
     expect(dns.getServers()).toEqual(written);
     expect(dns.promises.getServers()).toEqual(written);
   });
+});
+
+test('servers are shown as node:dns shows them, each once', async () => {
+  const { dns } = await openStack();
+  for (const servers of [
+    ['1.2.3.4', '1.2.3.4:53', '1.2.3.4:54'],
+    ['FE80::1', '2001:DB8:0:0::1', '[2001:db8::1]:53', '::FFFF:1.2.3.4'],
+    ['[1.2.3.4]', '[1.2.3.5]:54'],
+    new Array(3),
+    [],
+  ]) {
+    const [theirs, ours] = [nodeDns, dns].map((one) => {
+      const resolver = new one.Resolver();
+      resolver.setServers(servers);
+      return resolver.getServers();
+    });
+    expect(ours, String(servers)).toEqual(theirs);
+  }
+});
+
+test('a port of 0 in 32 bits, for which Node ends the process, is 53 or refused', () => {
+  const child = run(`
+    stack.dns.setServers(['1.2.3.4:0', '[::1]:0']);
+    console.log(stack.dns.getServers().join());
+    for (const server of ['1.2.3.4:4294967296', '[::1]:4294967296'])
+      try { stack.dns.setServers([server]) } catch ({ code }) { console.log(code) }`);
+  const code = 'ERR_INVALID_IP_ADDRESS';
+  expect(child.stdout.trim().split('\n')).toEqual(['1.2.3.4,::1', code, code]);
+});
+
+test('setServers() with questions pending is refused as by node:dns, until cancel()', async () => {
+  const { dns } = await openStack({ addresses: ['10.0.0.1/24'] });
+  const server = createSocket('udp4');
+  onTestFinished(() => void server.close());
+  await new Promise<void>((resolve) => server.bind(0, '127.0.0.1', resolve));
+  const [theirs, ours] = await Promise.all(
+    (
+      [
+        [nodeDns, `127.0.0.1:${server.address().port}`],
+        [dns, '10.0.0.9'],
+      ] as const
+    ).map(async ([one, silent]) => {
+      const resolver = new one.Resolver();
+      resolver.setServers([silent]);
+      const ended = new Promise((resolve) => resolver.resolve4('www.example', resolve));
+      const refused = [['10.0.0.8'], ['10.0.0.8', '[::1]:54'], []].map((servers) => {
+        const error = thrownBy(() => resolver.setServers(servers)) as NodeJS.ErrnoException;
+        const { name, message, code } = error;
+        return { name, message, code, keys: Object.keys(error) };
+      });
+      resolver.cancel();
+      resolver.setServers(['10.0.0.8']);
+      return { refused, now: resolver.getServers(), ended: await ended };
+    }),
+  );
+  expect(ours).toEqual(theirs);
+  expect(ours?.refused[0]?.code).toBe('ERR_DNS_SET_SERVERS_FAILED');
 });
 
 test('what a callback throws is an uncaught exception, as in Node', () => {

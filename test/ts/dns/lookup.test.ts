@@ -169,7 +169,11 @@ describe('lookup', () => {
 describe('names of the stack’s own', () => {
   test('hosts, both ways round, before any server', async () => {
     const net = await open({
-      hosts: { 'Printer.lan': ['10.0.0.60', 'fd00::60'], bücher: '10.0.0.61' },
+      hosts: {
+        'Printer.lan': ['10.0.0.60', 'fd00::60'],
+        bücher: '10.0.0.61',
+        printer: '10.0.0.60',
+      },
     });
     const { promises } = net.dns;
     expect(await promises.lookup('printer.LAN', { all: true, order: 'ipv4first' })).toEqual([
@@ -178,11 +182,15 @@ describe('names of the stack’s own', () => {
     ]);
     expect(await promises.lookup('bücher')).toEqual(v4('10.0.0.61'));
     expect(await promises.reverse('fd00:0::60')).toEqual(['Printer.lan']);
+    expect(await promises.reverse('10.0.0.60')).toEqual(['Printer.lan', 'printer']);
     expect(await promises.lookupService('10.0.0.60', 80)).toEqual({
       hostname: 'Printer.lan',
       service: 'http',
     });
-    expect((await failureOf(promises.lookup('bücher', 6))).code).toBe('ENOTFOUND');
+    expect(await failureOf(promises.lookup('bücher', 6))).toMatchObject({
+      code: 'ENOTFOUND',
+      errno: -3008,
+    });
     expect(net.asked).toEqual([]);
     net.dns.configure({ hosts: {} });
     expect((await failureOf(promises.lookup('printer.lan'))).code).toBe('ENOTFOUND');
@@ -270,6 +278,12 @@ test('lookupService: the name of the address and of the port, as getnameinfo(3)'
     syscall: 'getnameinfo',
     errno: -3008,
   });
+  // As a server on :: sees who connects by IPv4.
+  expect((await lookupService('::ffff:10.0.0.3', 443)).hostname).toBe('servers.example');
+  net.serve((_, bytes, reply) => reply(answerTo(bytes, [])));
+  expect((await failureOf(lookupService('10.9.9.8', 80))).errno).toBe(-3008);
+  net.serve((_, bytes, reply) => reply(answerTo(bytes, [], { rcode: 1 })));
+  expect((await failureOf(lookupService('10.9.9.7', 80))).code).toBe('ENOTFOUND');
   const named = await new Promise((resolve) => {
     net.dns.lookupService('10.0.0.3', 22, (...args) => resolve(args));
   });

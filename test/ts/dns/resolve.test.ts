@@ -2,12 +2,19 @@
 //
 // resolve() and its kind, from the call to the servers and back.
 
-import nodeDns from 'node:dns';
 import { setTimeout as sleep } from 'node:timers/promises';
 import packet from 'dns-packet';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { until } from '../support.js';
-import { answerTo, DnsNet, failureOf, soa, type Zone } from './dns-net.js';
+import {
+  answerTo,
+  DnsNet,
+  failureOf,
+  nodeResolver,
+  questionOf,
+  soa,
+  type Zone,
+} from './dns-net.js';
 
 const zone: Zone = {
   'www.example': {
@@ -113,18 +120,12 @@ describe('records', () => {
   test('the same as node:dns itself gives, of the same server', async () => {
     const net = await DnsNet.open();
     net.serveZone(zone);
-    const { createSocket } = await import('node:dgram');
-    const socket = createSocket('udp4');
-    onTestFinished(() => void socket.close());
-    socket.on('message', (bytes, from) => {
-      const { name = '', type = '' } = packet.decode(bytes).questions?.[0] ?? {};
+    const real = await nodeResolver((bytes) => {
+      const { name, type } = questionOf(bytes);
       const here = zone[name];
       const answers = (here?.[type] ?? []).map((data) => ({ type, name, ttl: 77, data }));
-      socket.send(answerTo(bytes, answers, { rcode: here === undefined ? 3 : 0 }), from.port);
+      return answerTo(bytes, answers, { rcode: here === undefined ? 3 : 0 });
     });
-    await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
-    const real = new nodeDns.promises.Resolver();
-    real.setServers([`127.0.0.1:${socket.address().port}`]);
     const types = ['A', 'AAAA', 'CAA', 'MX', 'NAPTR', 'NS', 'PTR', 'SOA', 'SRV', 'TXT'];
     for (const type of types) {
       const theirs = await real.resolve('www.example', type);
@@ -145,6 +146,154 @@ describe('records', () => {
         ...theirs,
         message: theirs.message,
       });
+    }
+  });
+
+  test('text that is not of ASCII has a character for each byte, as in node:dns', async () => {
+    const answer = (bytes: Buffer) => {
+      const { name, type } = questionOf(bytes);
+      const data = {
+        TXT: [Buffer.of(0xff, 0xfe, 0x80), Buffer.from('é'), Buffer.alloc(0)],
+        CAA: { flags: 0, tag: 'iodef', value: 'é' },
+      }[type];
+      return answerTo(bytes, [{ type, name, ttl: 77, data }]);
+    };
+    const net = await DnsNet.open();
+    net.serve((_, bytes, reply) => reply(answer(bytes)));
+    const real = await nodeResolver(answer);
+    const { promises } = net.dns;
+    const text = await promises.resolveTxt('www.example');
+    expect(text).toEqual([['\xff\xfe\x80', '\xc3\xa9', '']]);
+    expect(text).toEqual(await real.resolveTxt('www.example'));
+    const authorities = await promises.resolveCaa('www.example');
+    expect(authorities).toEqual([{ critical: 0, iodef: '\xc3\xa9' }]);
+    // Node 24 adds a type.
+    expect(await real.resolveCaa('www.example')).toMatchObject(authorities);
+  });
+
+  test('reverse() has no more codes for a failure than that of node:dns', async () => {
+    // What the server of 192.0.2.X says.
+    const says: Record<string, (name: string) => { rcode?: number; answers?: object[] } | null> = {
+      0: () => ({}),
+      1: () => ({ rcode: 1 }),
+      2: () => ({ rcode: 2 }),
+      3: () => ({ rcode: 3 }),
+      4: () => ({ rcode: 4 }),
+      5: () => ({ rcode: 5 }),
+      6: () => null,
+      7: (name) => ({ answers: [{ type: 'CNAME', name, ttl: 77, data: 'nothing.example' }] }),
+    };
+    const answer = (bytes: Buffer) => {
+      const { name } = questionOf(bytes);
+      const said = says[name[0] as string]?.(name) ?? {};
+      return said === null ? null : answerTo(bytes, said.answers ?? [], { rcode: said.rcode ?? 0 });
+    };
+    const net = await DnsNet.open();
+    net.serve((_, bytes, reply) => {
+      const answered = answer(bytes);
+      if (answered !== null) reply(answered);
+    });
+    const times = { timeout: 100, tries: 1 };
+    const real = await nodeResolver(answer, times);
+    const ours = new net.dns.promises.Resolver(times);
+    for (const last of Object.keys(says)) {
+      const address = `192.0.2.${last}`;
+      const [theirs, own] = [real, ours].map((one) => failureOf(one.reverse(address)));
+      const { message, code } = (await theirs) as NodeJS.ErrnoException;
+      expect(await own, address).toMatchObject({ message, code, syscall: 'getHostByAddr' });
+    }
+    for (const one of [real, ours]) {
+      const asked = failureOf(one.reverse('192.0.2.6'));
+      one.cancel();
+      expect((await asked).code).toBe('ECANCELLED');
+      one.setServers(['127.0.0.1:9']);
+      expect((await failureOf(one.reverse('192.0.2.1'))).code).toBe('ENOTFOUND');
+    }
+  });
+
+  test('an alias that leads to nothing is an empty list, or an error, as in node:dns', async () => {
+    const answer = (bytes: Buffer) => {
+      const { name } = questionOf(bytes);
+      const alias = { type: 'CNAME', name, ttl: 77, data: 'nothing.example' };
+      return answerTo(bytes, name.startsWith('nothing') ? [] : [alias], {
+        authorities: [soa('example', 600, 300)],
+      });
+    };
+    const net = await DnsNet.open();
+    net.serve((_, bytes, reply) => reply(answer(bytes)));
+    const real = await nodeResolver(answer);
+    for (const type of ['A', 'AAAA', 'CAA', 'MX', 'NAPTR', 'NS', 'PTR', 'SRV', 'TXT']) {
+      const [theirs, first, kept] = await Promise.all(
+        [real, net.dns.promises, net.dns.promises].map((one) =>
+          one.resolve('www.example', type).catch(({ message }) => message),
+        ),
+      );
+      expect(first, type).toEqual(theirs);
+      expect(kept, type).toEqual(theirs);
+    }
+    expect(await net.dns.promises.resolve4('www.example')).toEqual([]);
+    expect(await failureOf(net.dns.promises.lookup('www.example'))).toMatchObject({
+      code: 'ENOTFOUND',
+      errno: -3008,
+    });
+  });
+
+  test('each address has the time to live of its own record, or of a shorter alias', async () => {
+    const answer = (bytes: Buffer) => {
+      const { name } = questionOf(bytes);
+      const alias = { type: 'CNAME', name, ttl: 30, data: 'www.example' };
+      const addresses = [10, 90].map((ttl, i) => {
+        return { type: 'A', name: 'www.example', ttl, data: `192.0.2.${i}` };
+      });
+      return answerTo(bytes, name === 'www.example' ? addresses : [alias, ...addresses]);
+    };
+    const net = await DnsNet.open();
+    net.serve((_, bytes, reply) => reply(answer(bytes)));
+    const real = await nodeResolver(answer);
+    for (const name of ['www.example', 'alias.example']) {
+      const found = await net.dns.promises.resolve4(name, { ttl: true });
+      expect(found.map(({ ttl }) => ttl)).toEqual([10, name === 'www.example' ? 90 : 30]);
+      expect(found).toEqual(await real.resolve4(name, { ttl: true }));
+    }
+    await sleep(1100);
+    const kept = await net.dns.promises.resolve4('www.example', { ttl: true });
+    expect(kept.map(({ ttl }) => ttl)).toEqual([9, 89]);
+    expect(net.asked).toHaveLength(2);
+  });
+
+  test('IPv6 addresses are written as node:dns writes them', async () => {
+    const addresses = [
+      '::ffff:10.0.0.7',
+      '2001:db8:0:1:1:1:1:1',
+      '2001:db8:0:0:1:0:0:1',
+      '::',
+      '::1',
+    ];
+    const answer = (bytes: Buffer) => {
+      const { name } = questionOf(bytes);
+      return answerTo(
+        bytes,
+        addresses.map((data) => ({ type: 'AAAA', name, ttl: 77, data })),
+      );
+    };
+    const net = await DnsNet.open();
+    net.serve((_, bytes, reply) => reply(answer(bytes)));
+    const real = await nodeResolver(answer);
+    const found = await net.dns.promises.resolve6('www.example');
+    expect(found).toEqual(await real.resolve6('www.example'));
+    expect(found[0]).toBe('::ffff:10.0.0.7');
+  });
+
+  test('records of an answer that says that there is no such name are none', async () => {
+    const answer = (bytes: Buffer) => {
+      const { name } = questionOf(bytes);
+      return answerTo(bytes, [{ type: 'A', name, ttl: 77, data: '192.0.2.1' }], { rcode: 3 });
+    };
+    const net = await DnsNet.open();
+    net.serve((_, bytes, reply) => reply(answer(bytes)));
+    const real = await nodeResolver(answer);
+    for (const one of [real, net.dns.promises]) {
+      expect((await failureOf(one.resolve4('www.example'))).code).toBe('ENOTFOUND');
     }
   });
 
@@ -349,6 +498,7 @@ describe('servers', () => {
       [3, 'ENOTFOUND'],
       [4, 'ENOTIMP'],
       [5, 'EREFUSED'],
+      [9, 'ENODATA'],
       [0, 'ENODATA'],
     ] as const) {
       net.serve((_, bytes, reply) => reply(answerTo(bytes, [], { rcode })));

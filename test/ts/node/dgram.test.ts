@@ -6,6 +6,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { constants } from 'node:os';
+import { inherits } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { POLLIN, poll, Stack, type StackDatagramSocket } from 'vpollnet';
 import {
@@ -684,6 +685,30 @@ test('a stack.dgram.Socket is a dgram.Socket, with no more properties to be seen
   expect(socket).toBeInstanceOf(dgram.Socket);
   expect(Object.keys(socket)).toEqual(Object.keys(keep(dgram.createSocket('udp4'))));
   expect(Object.keys(Object.getPrototypeOf(socket))).toEqual([]);
+});
+
+test('subclasses of before ES6 and of ES6 are sockets of the stack', async () => {
+  const stack = await openStack();
+  const { dgram: on } = stack;
+  type Open = (this: object, type: string) => void;
+  function Old(this: object) {
+    (on.Socket as unknown as Open).call(this, 'udp4');
+  }
+  inherits(Old, on.Socket);
+  class New extends on.Socket {}
+  const old = keep(new (Old as unknown as new () => StackDatagramSocket)());
+  const one = keep(new New('udp4'));
+  for (const [socket, Class] of [
+    [old, Old],
+    [one, New],
+  ] as const) {
+    expect(socket).toBeInstanceOf(Class);
+    expect(socket).toBeInstanceOf(dgram.Socket);
+    socket.bind(0);
+    await once(socket, 'listening');
+  }
+  expect(stack.sockets()).toHaveLength(2);
+  expect([on.Socket.name, on.Socket.length]).toEqual([dgram.Socket.name, dgram.Socket.length]);
 });
 
 test("a handle or descriptor that is given stays with the host's sockets", async () => {
