@@ -68,6 +68,7 @@ describe.each(Object.entries(sides))('inward from %s', (_, { open, address }) =>
         direction: 'inward',
         protocol: 'tcp',
         state: 'closing',
+        reach: 'host',
         source: client.localAddress,
         destination: { address, port: forward.port },
         target: { address: '10.0.0.2', port },
@@ -215,7 +216,7 @@ describe('a Unix socket', () => {
     expect(forward.flows).toBe(1);
     const place = { address: path, family: 'Unix', port: 0 };
     const [flow] = await ended;
-    expect(flow).toMatchObject({ interface: '', source: place, destination: place });
+    expect(flow).toMatchObject({ interface: '', source: place, destination: place, reach: 'host' });
     expect(showFlow(flow)).toBe(`tcp ${path} -> ${path}`);
     forward.close();
     expect(existsSync(path)).toBe(false);

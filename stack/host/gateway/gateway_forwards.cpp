@@ -186,7 +186,9 @@ GatewayFlow* GatewayImplementation::begin_forwarded(const ForwardPort& port, Flo
     fill(peer.address, IpAddress::any(local.address.family()));
   }
   GatewayFlow* flow = begin_flow(kind, FlowDirection::inward, peer, local, now);
-  if (flow != nullptr) flow->info.path = listen.path;
+  if (flow == nullptr) return nullptr;
+  flow->info.path = listen.path;
+  flow->info.reach = listen.path.empty() ? far_->reach(local.address, now) : kReachHost;
   return flow;
 }
 
