@@ -106,8 +106,8 @@ scenario('an agent keeps a connection and uses it again', async (scene) => {
   for (const name of ['first', 'second', 'third']) {
     const request = watch(http.get({ port, host, agent }), name, { without });
     await tell(scene, `${name} response`, await answerTo(request));
+    await seen(request, 'close'); // right behind the end of the body, or a turn later
     log.note(name, 'reused', request.reusedSocket);
-    await seen(request, 'close');
     await scene.turn();
   }
   log.note('server side', 'connections', new Set(ports).size);
@@ -116,12 +116,13 @@ scenario('an agent keeps a connection and uses it again', async (scene) => {
 });
 
 scenario('requests wait for an agent of one socket', async (scene) => {
-  const { http, host, watch, log, track } = scene;
+  const { http, host, watch, log, track, seen } = scene;
   const [, port] = await serve(scene, (request, response) => response.end(request.url));
   const agent = track(new http.Agent({ keepAlive: true, maxSockets: 1 }));
   const answers = ['/1', '/2', '/3'].map(async (path) => {
     const request = watch(http.get({ port, host, agent, path }), `request ${path}`, { without });
     await tell(scene, `response ${path}`, await answerTo(request));
+    await seen(request, 'close');
     log.note(`request ${path}`, 'reused', request.reusedSocket);
   });
   log.note('agent', 'waiting', Object.values(agent.requests).flat().length);
@@ -400,8 +401,8 @@ scenario('an agent of https keeps its connections', async (scene) => {
   for (const name of ['first', 'second']) {
     const request = watch(https.get({ port, host, agent }), name, { without });
     await tell(scene, `${name} response`, await answerTo(request));
+    await seen(request, 'close'); // right behind the end of the body, or a turn later
     log.note(name, 'reused', request.reusedSocket);
-    await seen(request, 'close');
     await scene.turn();
   }
 });
