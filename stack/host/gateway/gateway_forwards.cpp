@@ -188,7 +188,8 @@ GatewayFlow* GatewayImplementation::begin_forwarded(const ForwardPort& port, Flo
   GatewayFlow* flow = begin_flow(kind, FlowDirection::inward, peer, local, now);
   if (flow == nullptr) return nullptr;
   flow->info.path = listen.path;
-  flow->info.reach = listen.path.empty() ? far_->reach(local.address, now) : kReachHost;
+  flow->info.reach =
+      listen.path.empty() ? far_->reach(local.address, now) : std::uint8_t{kReachHost};
   return flow;
 }
 

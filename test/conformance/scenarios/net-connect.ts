@@ -276,11 +276,6 @@ scenario('a second connect while the first is under way is told so', async (scen
   await closed(client);
 });
 
-scenario('a zone that no interface has is invalid', async ({ net, watch, closed }) => {
-  const client = watch(net.connect(7, 'fe80::1%nosuchzone'), 'client');
-  await closed(client);
-});
-
 scenario('wrong arguments of connect are thrown', async ({ net, log, track }) => {
   const wrong: Record<string, unknown[]> = {
     nothing: [],

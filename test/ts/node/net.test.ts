@@ -154,6 +154,13 @@ describe('sockets of a stack', () => {
     expect(client.remoteAddress?.startsWith(`${local}%`)).toBe(true);
   });
 
+  // As libuv before Node 22; since then it tries without the zone.
+  test('a zone that no interface has is invalid', async () => {
+    const { near } = await twoStacks();
+    const [error] = await once(near.net.connect(7, 'fe80::1%nosuchzone'), 'error');
+    expect(error.message).toBe('connect EINVAL fe80::1%nosuchzone:7 - Local (:::0)');
+  });
+
   test('names are those of the stack', async () => {
     const { near, far } = await twoStacks();
     near.dns.configure({ hosts: { printer: '10.0.0.2' } });
