@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// examples/egress-firewall.ts between a Linux host and the kernel of the test, which stands for the internet:
+// examples/egress-firewall.ts between a Linux host and another, which stands for the internet:
 //
-//   guest 10.0.2.15 ── veth ── wire, 10.0.2.1 the example | HostStack ── 9.9.9.9:80, dnsmasq 127.0.0.1
-//
-// The namespace has no way out: what is public here is a local route.
+//   guest 10.0.2.15 ── veth ── wire, 10.0.2.1 the example | HostStack ── out, 172.31.0.1 ── veth ── 9.9.9.9:80 internet
+//                                                                     └─ 192.168.77.1:80, dnsmasq 127.0.0.1
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -31,6 +30,8 @@ if (obstacle !== null) {
 
 describe.skipIf(obstacle !== null)('egress-firewall', () => {
   let guest: Machine;
+  let internet: Machine;
+  let site: ChildProcess;
   let names: ChildProcess;
   let web: Server;
   let firewall: ChildProcess;
@@ -39,9 +40,22 @@ describe.skipIf(obstacle !== null)('egress-firewall', () => {
   beforeAll(async () => {
     guest = await Machine.start();
     ip('link', 'set', 'lo', 'up');
-    for (const prefix of ['9.9.9.0/24', '192.168.77.0/24']) {
-      ip('route', 'add', 'local', prefix, 'dev', 'lo');
-    }
+    ip('route', 'add', 'local', '192.168.77.0/24', 'dev', 'lo');
+    internet = await Machine.start();
+    ip('link', 'add', 'out', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', `${internet.pid}`);
+    ip('address', 'add', '172.31.0.1/30', 'dev', 'out');
+    ip('link', 'set', 'out', 'up');
+    internet.ip(
+      'address add 172.31.0.2/30 dev eth0',
+      'address add 9.9.9.9/32 dev lo',
+      'address add 9.9.9.10/32 dev lo',
+      'link set eth0 up',
+    );
+    ip('route', 'add', 'default', 'via', '172.31.0.2');
+    const program = `require('http').createServer((request, response) => response.end('hello ' + request.headers.host + '\\n'))
+      .listen(80, () => console.log('ready'))`;
+    site = internet.spawn('env', '-u', 'LD_PRELOAD', process.execPath, '-e', program);
+    await once(site.stdout as NodeJS.ReadableStream, 'data');
     ip('link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', `${guest.pid}`);
     ip('link', 'set', 'wire', 'up');
     guest.ip(
@@ -63,7 +77,7 @@ describe.skipIf(obstacle !== null)('egress-firewall', () => {
       ],
       { stdio: 'ignore', env: { ...process.env, LD_PRELOAD: '' } },
     );
-    web = createServer((request, response) => response.end(`hello ${request.headers.host}\n`));
+    web = createServer((_request, response) => response.end('the host\n'));
     web.listen(80, '0.0.0.0');
     await once(web, 'listening');
     firewall = spawn(
@@ -77,13 +91,14 @@ describe.skipIf(obstacle !== null)('egress-firewall', () => {
     for (let i = 0; i < 250 && look('good.example') !== '9.9.9.9'; i += 1) await sleep(20);
   });
   afterAll(async () => {
-    for (const child of [firewall, names]) {
+    for (const child of [firewall, names, site]) {
       if (child.exitCode !== null) continue;
       child.kill();
       await once(child, 'close');
     }
     web.close();
     await guest.stop();
+    await internet.stop();
   });
 
   const inGuest = (...command: string[]) => {
