@@ -4,21 +4,12 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { POLLIN, Stack } from 'vpollnet';
-import { type Block, blocksOf, packetsOf, statistics } from './pcapng.js';
+import { type Block, blocksOf, packetsOf, recordingFolder, statistics } from './pcapng.js';
 import {
   connectedPair,
   freshCable,
@@ -34,14 +25,7 @@ import {
   waitFor,
 } from './support.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'vpollnet-recording-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-let files = 0;
-function freshFile(): string {
-  files += 1;
-  return join(folder, `${files}.pcapng`);
-}
+const { folder, freshFile } = recordingFolder();
 
 const interfacesOf = (path: string) =>
   blocksOf(readFileSync(path))

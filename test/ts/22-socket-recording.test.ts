@@ -2,12 +2,10 @@
 //
 // Recordings of one socket. That tshark reads them is tested in test/links.
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { HostStack, POLLIN, POLLOUT, type Stack, type TcpSocket } from 'vpollnet';
-import { packetsOf } from './pcapng.js';
+import { packetsOf, recordingFolder } from './pcapng.js';
 import {
   freshCable,
   openDescriptors,
@@ -19,14 +17,7 @@ import {
   waitFor,
 } from './support.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'vpollnet-socket-recording-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-let files = 0;
-function freshFile(): string {
-  files += 1;
-  return join(folder, `${files}.pcapng`);
-}
+const { folder, freshFile } = recordingFolder();
 
 /** Of an IPv4 frame: its direction, flags of TCP, and ports. */
 function summary(path: string): string[] {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// Reads pcapng files, as far as the tests need to.
+// Where the tests of recordings put their pcapng files, and reads them as far as they need to.
 
-import { readFileSync } from 'node:fs';
-import { expect } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect } from 'vitest';
 
 /** Types of blocks. */
 export const statistics = 5;
@@ -55,3 +57,15 @@ export function blocksOf(file: Buffer): Block[] {
 /** The packets of the file at `path`. */
 export const packetsOf = (path: string): Block[] =>
   blocksOf(readFileSync(path)).filter((b) => b.type === packet);
+
+/** A folder for the recordings of one file of tests, which goes with it, and names in it that are not taken. */
+export function recordingFolder(): { folder: string; freshFile: () => string } {
+  const folder = mkdtempSync(join(tmpdir(), 'vpollnet-recording-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  let files = 0;
+  const freshFile = () => {
+    files += 1;
+    return join(folder, `${files}.pcapng`);
+  };
+  return { folder, freshFile };
+}
