@@ -94,6 +94,7 @@ export class Initramfs {
     mkdirSync(join(folder, 'bin'), { recursive: true });
     this.file('/bin/busybox', '/bin/busybox', 0o755);
     this.file('/init', join(root, 'kernel/qemu/init.sh'), 0o755);
+    this.file('/report.sh', join(root, 'kernel/qemu/report.sh'));
   }
 
   /**

@@ -34,6 +34,7 @@ dmesg -n 8
 # Bytes pass as they are.
 stty -F /dev/ttyS1 raw -echo 115200
 exec 3>/dev/ttyS1
+. /report.sh
 
 uptime_s() {
   cut -d. -f1 /proc/uptime
@@ -43,11 +44,11 @@ uptime_s() {
 run() {
   local begin code
   echo "vpollnet: begin $1" >/dev/kmsg
-  printf '\nBEGIN %s\n' "$1" >&3
+  report '\nBEGIN %s\n' "$1"
   begin=$(uptime_s)
   setsid timeout -s KILL "$2" sh -c "$3" </dev/null >&3 2>&1 3>&-
   code=$?
-  printf '\nRESULT %s %s %s\n' "$1" "$code" "$(($(uptime_s) - begin))" >&3
+  report '\nRESULT %s %s %s\n' "$1" "$code" "$(($(uptime_s) - begin))"
   # What it left behind. Nothing else of this machine is a process that this could reach.
   kill -KILL -1 2>/dev/null
 }
@@ -67,8 +68,8 @@ while read -r name seconds command; do
 done </run-list
 
 echo "vpollnet: end" >/dev/kmsg
-printf '\nEND %s\n' "$(cat /proc/sys/kernel/tainted)" >&3
-# The last one to close the line waits until all is sent.
-exec 3>&-
+report '\nEND %s\n' "$(cat /proc/sys/kernel/tainted)"
+# Returns when all is sent (tcsetattr with TCSADRAIN); no child's end interrupts it.
+stty -F /dev/ttyS1 raw
 # qemu runs with -no-reboot, and a kernel without ACPI can't turn the machine off.
 reboot -f
