@@ -57,7 +57,7 @@ export interface NativeSocket {
   record(spec: NativeRecordingSpec): NativeRecording | NativeFailure;
   readiness(): number;
   fd(): number;
-  /** What its NativeLoop is to hear of: POLL* bits; 0 for nothing, not even errors. */
+  /** What its NativeLoop is to hear of: POLL* bits, NativeLoop::kReadFirst; 0 for nothing, not even errors. */
   want(events: number): number;
   close(): void;
   closed(): boolean;
@@ -71,6 +71,8 @@ export interface NativeLoop {
   keepAlive(on: boolean): void;
   /** onClosed() is to be called in the loop's next phase of closed handles. False if libuv refuses. */
   closePhase(): boolean;
+  /** Where it reads for sockets with NativeLoop::kReadFirst. */
+  setScratch(scratch: Uint8Array): void;
 }
 
 export interface NativeInterface {
@@ -525,7 +527,7 @@ export interface Native {
     request?: NativePluginRequest,
   ) => NativeBsdStack;
   NativeLoop: new (
-    onReady: (place: number, events: number) => number,
+    onReady: (place: number, events: number, got: number | undefined) => number,
     onClosed: () => number,
     onDeferred: () => void,
   ) => NativeLoop;

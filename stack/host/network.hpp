@@ -92,8 +92,10 @@ class SocketHandle : public std::enable_shared_from_this<SocketHandle> {
   /// Has `queue` hear of the socket, as `id`, when it has one of the events that want() names.
   /// Once, and before want(). EOPNOTSUPP if the socket is not the core's.
   virtual Errno serve(std::shared_ptr<ReadyQueue>, std::uint64_t) { return Errno::not_supported; }
-  /// The Ready bits that the queue is to hear of; 0: none, not even errors. On the queue's thread.
+  /// The Ready bits that the queue is to hear of; 0: none, not even errors. Bits above 0xffff are
+  /// the queue's reader's own, who finds them in wanted(). On the queue's thread.
   virtual void want(std::uint32_t) {}
+  virtual std::uint32_t wanted() const { return 0; }
   /// The queue has given the socket out: what there is of what was wanted; POLLNVAL once closed.
   /// rearm() queues it anew if there still is something.
   virtual std::uint32_t take_ready() { return 0; }

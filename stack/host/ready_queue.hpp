@@ -61,6 +61,7 @@ class ReadyEntry {
     return wanted == 0 ? 0 : mask & (wanted | socket::kErr | socket::kHup);
   }
   void want(std::uint32_t events) { wanted_.store(events); }
+  std::uint32_t wanted() const { return wanted_.load(); }
 
   /// Queues the socket if `mask` has something for the loop. True if the loop is to be woken.
   bool offer(std::uint32_t mask) {

@@ -187,6 +187,8 @@ void SocketHandleImplementation::want(std::uint32_t events) {
   rearm();
 }
 
+std::uint32_t SocketHandleImplementation::wanted() const { return ready_.wanted(); }
+
 std::uint32_t SocketHandleImplementation::take_ready() {
   ready_.taken();
   return ready_.of_interest(readiness_->mask());

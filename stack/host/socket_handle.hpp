@@ -52,6 +52,7 @@ class SocketHandleImplementation final : public SocketHandle,
   Result<int> fd() override;
   Errno serve(std::shared_ptr<ReadyQueue> queue, std::uint64_t id) override;
   void want(std::uint32_t events) override;
+  std::uint32_t wanted() const override;
   std::uint32_t take_ready() override;
   void rearm() override;
   void unserve() override { ready_.detach(); }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "loop.hpp"
 
+#include <poll.h>
+
 #include <cerrno>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -18,6 +21,7 @@ Napi::Function NativeLoop::define(Napi::Env env) {
                          InstanceMethod<&NativeLoop::remove>("remove"),
                          InstanceMethod<&NativeLoop::keep_alive>("keepAlive"),
                          InstanceMethod<&NativeLoop::close_phase>("closePhase"),
+                         InstanceMethod<&NativeLoop::set_scratch>("setScratch"),
                      });
 }
 
@@ -93,14 +97,37 @@ Napi::Value NativeLoop::close_phase(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), taken);
 }
 
+/// setScratch(array): where reads go that come before the callback. It must not be transferred
+/// away.
+Napi::Value NativeLoop::set_scratch(const Napi::CallbackInfo& info) {
+  auto array = info[0].As<Napi::Uint8Array>();
+  scratch_array_ = Napi::Persistent(array);
+  scratch_ = std::span(array.Data(), array.ElementLength());
+  return info.Env().Undefined();
+}
+
+std::optional<int> NativeLoop::read_first(host::SocketHandle& handle, std::uint32_t events) {
+  if ((handle.wanted() & kReadFirst) == 0 || (events & (POLLIN | POLLERR | POLLHUP)) == 0) {
+    return std::nullopt;
+  }
+  try {
+    const auto got = handle.receive(scratch_, 0);
+    return got ? static_cast<int>(got->copied) : -static_cast<int>(got.error());
+  } catch (...) {
+    return -ENOMEM;
+  }
+}
+
 std::uint32_t NativeLoop::call(const Napi::FunctionReference& function, std::uint32_t place,
-                               std::uint32_t events, std::uint32_t otherwise) {
+                               std::uint32_t events, std::optional<int> got,
+                               std::uint32_t otherwise) {
   const Napi::Env env = Env();
   const Napi::HandleScope scope(env);
-  napi_value arguments[2] = {Napi::Number::New(env, place), Napi::Number::New(env, events)};
+  napi_value arguments[] = {Napi::Number::New(env, place), Napi::Number::New(env, events),
+                            got ? int_value(env, *got) : env.Undefined()};
   napi_value result = nullptr;
-  const napi_status status =
-      napi_make_callback(env, nullptr, Value(), function.Value(), 2, arguments, &result);
+  const napi_status status = napi_make_callback(env, nullptr, Value(), function.Value(),
+                                                std::size(arguments), arguments, &result);
   std::uint32_t more = 0;
   if (status == napi_ok) {
     if (napi_get_value_uint32(env, result, &more) != napi_ok) more = 0;
@@ -137,7 +164,7 @@ void NativeLoop::on_wake() {
     if (handle == nullptr) continue;
     std::uint32_t events = handle->take_ready();
     for (int calls = 0; events != 0 && calls < kCallsPerTurn; calls++) {
-      events = call(on_ready_, place, events, 0);
+      events = call(on_ready_, place, events, read_first(*handle, events), 0);
       if ((events & kDeferred) != 0) call_deferred();
       events &= ~kDeferred;
       // The place may be another socket's by now.
@@ -148,7 +175,7 @@ void NativeLoop::on_wake() {
 }
 
 void NativeLoop::on_close_phase() {
-  while (call(on_closed_, 0, 0, 1) != 0) {
+  while (call(on_closed_, 0, 0, std::nullopt, 1) != 0) {
   }
 }
 

@@ -28,7 +28,7 @@ import {
   streamState,
   type TlsWrap,
 } from './internals.js';
-import { isLost, type Served, socketLoop } from './socket-loop.js';
+import { isLost, readFirst, type Served, socketLoop } from './socket-loop.js';
 
 const {
   EADDRINUSE,
@@ -351,14 +351,19 @@ export class StreamHandle extends JSStream implements Served {
   /** net.Socket's `onread`: where bytes are to be put. */
   useUserBuffer(buffer: Uint8Array): void {
     this.#userBuffer = buffer;
+    this.#update();
   }
 
-  /** One read and its callback. True if there may be more to read at once. */
-  #read(): boolean {
+  /**
+   * One read and its callback. True if there may be more to read at once.
+   * @param given what the loop has read into its scratch, if it has
+   */
+  #read(given: number | undefined): boolean {
     const loop = socketLoop();
     const buffer = this.#userBuffer ?? loop.scratch;
     // A buffer that takes nothing, as uv__read() has it: 0 bytes would be the end of the stream.
-    const got = buffer.length === 0 ? -ENOBUFS : this.#native.recv(buffer, 0, buffer.length, 0);
+    const got =
+      given ?? (buffer.length === 0 ? -ENOBUFS : this.#native.recv(buffer, 0, buffer.length, 0));
     if (got === -EAGAIN || isLost(got)) return false;
     if (got <= 0) {
       this.#reads = false;
@@ -593,7 +598,7 @@ export class StreamHandle extends JSStream implements Served {
 
   // The loop.
 
-  ready(events: number): number {
+  ready(events: number, got?: number): number {
     if ((events & POLLNVAL) !== 0) {
       this.lost();
       return 0;
@@ -609,10 +614,21 @@ export class StreamHandle extends JSStream implements Served {
       return this.#reads ? events & toRead : 0;
     }
     if (this.#reads && (events & toRead) !== 0) {
-      if (this.#read() && this.#reads) return events;
+      if (this.#read(got) && this.#reads) return events;
       return this.#sends ? events & toWrite : 0;
     }
     return (events & toWrite) !== 0 && this.#flush() ? POLLOUT : 0;
+  }
+
+  /** Whether ready() has nothing to do that comes before reading into the scratch, if there is something to read. */
+  get #readsNext(): boolean {
+    return (
+      this.#reads &&
+      this.#userBuffer === undefined &&
+      this.#connecting === undefined &&
+      this.#shutdown === undefined &&
+      !this.#listens
+    );
   }
 
   get #sends(): boolean {
@@ -637,6 +653,7 @@ export class StreamHandle extends JSStream implements Served {
       if (this.#connecting !== undefined) wanted = POLLOUT;
       else if (this.#listens) wanted = POLLIN;
       else wanted = (this.#reads ? POLLIN : 0) | (this.#sends ? POLLOUT : 0);
+      if (this.#readsNext) wanted |= readFirst;
       if ((this.#reads || this.#listens) && this.#referenced) holds++;
       if (this.#connecting !== undefined || this.#sends) holds++;
     }

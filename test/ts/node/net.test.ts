@@ -217,6 +217,15 @@ describe('the event loop', () => {
     expect((await once(socket, 'error'))[0]).toMatchObject({ code: 'ENOBUFS', syscall: 'read' });
   });
 
+  test('a handle that reads before it is connected is told why it cannot be', async () => {
+    const { near } = await twoStacks();
+    const socket = near.net.connect(9, '10.0.0.2');
+    // Packages that wrap handles do so; the loop must not read the error in place of the connection.
+    const { _handle: handle } = socket as unknown as { _handle: { readStart(): number } };
+    expect(handle.readStart()).toBe(0);
+    expect((await once(socket, 'error'))[0]).toMatchObject({ code: 'ECONNREFUSED' });
+  });
+
   test('AsyncLocalStorage is the one in which the socket was made', async () => {
     const { near, far } = await twoStacks();
     const { port, host } = await listen(far, (socket) => socket.pipe(socket));
