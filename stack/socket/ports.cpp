@@ -5,14 +5,11 @@ namespace vpollnet::socket {
 
 namespace {
 constexpr std::uint32_t kCount = kLastEphemeralPort - kFirstEphemeralPort + 1;
-/// Random tries before the scan: with half of the range taken, 255 of 256 sockets need no scan,
-/// whose choice tells more about the ports beside it.
-constexpr int kRandomTries = 8;
 }  // namespace
 
 std::optional<std::uint16_t> choose_port(KeyedRandom& random,
                                          const std::function<bool(std::uint16_t)>& is_free) {
-  for (int i = 0; i < kRandomTries; i++) {
+  for (int i = 0; i < kRandomPortTries; i++) {
     const auto port = static_cast<std::uint16_t>(kFirstEphemeralPort + random.below(kCount));
     if (is_free(port)) return port;
   }

@@ -205,16 +205,17 @@ Result<std::shared_ptr<Flow>> TcpSockets::connect(TcpSocket& socket, const Endpo
   Endpoint local{path->source, socket.is_bound_ ? socket.bound_.port : std::uint16_t{0},
                  kAnyInterface};
   if (local.port == 0) {
-    // RFC 6056 3.3.1: random; free means free for this remote end.
-    const auto choose = [&](auto is_free) {
-      return choose_port(ip_.random(), [&](std::uint16_t candidate) {
-        local.port = candidate;
-        return !bound_.contains(candidate) && is_free(find(key_of(local, remote, path->interface)));
-      });
-    };
-    using Found = std::shared_ptr<Flow>;
-    auto free = choose([](const Found& flow) { return flow == nullptr; });
-    if (!free) free = choose([&](const Found& flow) { return flow->connection.gives_way(now); });
+    // RFC 6056 3.3.1: random; free means free for this remote end. When some tries have found
+    // none, one in TIME-WAIT will do that gives way (RFC 6191 2): to look at all takes
+    // milliseconds.
+    int taken = 0;
+    const auto free = choose_port(ip_.random(), [&](std::uint16_t candidate) {
+      if (bound_.contains(candidate)) return false;
+      local.port = candidate;
+      const std::shared_ptr<Flow> former = find(key_of(local, remote, path->interface));
+      if (former == nullptr) return true;
+      return ++taken > kRandomPortTries && former->connection.gives_way(now);
+    });
     if (!free) return Errno::address_not_available;
     local.port = *free;
   }

@@ -275,11 +275,14 @@ export class StreamHandle extends JSStream implements Served {
     return 0;
   }
 
-  #connected(): void {
+  #connected(events: number): void {
     const waiting = this.#connecting as Waiting;
-    const [failed, error] = this.#native.option(option.error);
-    if (isLost(failed)) return;
-    const status = this.#delayedError || -error;
+    let status = this.#delayedError;
+    if (status === 0 && (events & POLLERR) !== 0) {
+      const [failed, error] = this.#native.option(option.error);
+      if (isLost(failed)) return;
+      status = -error;
+    }
     this.#connecting = undefined;
     this.#delayedError = 0;
     this.#update();
@@ -604,7 +607,7 @@ export class StreamHandle extends JSStream implements Served {
       return 0;
     }
     if (this.#connecting !== undefined) {
-      this.#connected();
+      this.#connected(events);
       return 0;
     }
     if (this.#listens) return this.#accept() && !this.#closing ? events : 0;
