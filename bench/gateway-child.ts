@@ -133,7 +133,7 @@ try {
   });
   stack = await Stack.open({ links: [{ ...joined.link, addresses: [`${ours}/24`] }] });
   host = await HostStack.open();
-  stack.gateway({ to: host, hostLoopback: ours });
+  const gateway = stack.gateway({ to: host, hostLoopback: ours });
 
   start('iperf3', ['-s', '-p', String(iperfPort)]);
   const keeper = start(program('flows'), ['keep', '127.0.0.1', String(flowsPort)]);
@@ -182,7 +182,17 @@ try {
   const alone: number[] = [];
   const crowded: number[] = [];
   const perConnection = async () => 1e6 / (await connect(ours));
+  // Not while a crowd comes or goes: then its own packets are under way, and what a full queue of the device loses comes
+  // again after a second.
+  const settled = async (flows: number) => {
+    for (let tries = 0; tries < 100; tries += 1) {
+      await sleep(500);
+      if (gateway.flows().filter(({ protocol }) => protocol === 'tcp').length <= flows) return;
+    }
+    throw new Error(`more than ${flows} flows are left 50 s after the last ended`);
+  };
   for (let round = 0; round < 5; round += 1) {
+    await settled(0);
     alone.push(await perConnection());
     const [file, ...args] = there(
       program('flows'),
@@ -190,6 +200,7 @@ try {
     );
     const holder = spawn(file as string, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     await once(holder.stdout, 'data');
+    await settled(held);
     crowded.push(await perConnection());
     await stop(holder);
   }
