@@ -623,17 +623,6 @@ export class StreamHandle extends JSStream implements Served {
     return (events & toWrite) !== 0 && this.#flush() ? POLLOUT : 0;
   }
 
-  /** Whether ready() has nothing to do that comes before reading into the scratch, if there is something to read. */
-  get #readsNext(): boolean {
-    return (
-      this.#reads &&
-      this.#userBuffer === undefined &&
-      this.#connecting === undefined &&
-      this.#shutdown === undefined &&
-      !this.#listens
-    );
-  }
-
   get #sends(): boolean {
     return this.#writes !== undefined || this.#shutdown !== undefined;
   }
@@ -655,8 +644,12 @@ export class StreamHandle extends JSStream implements Served {
     if (!this.#closing) {
       if (this.#connecting !== undefined) wanted = POLLOUT;
       else if (this.#listens) wanted = POLLIN;
-      else wanted = (this.#reads ? POLLIN : 0) | (this.#sends ? POLLOUT : 0);
-      if (this.#readsNext) wanted |= readFirst;
+      else {
+        wanted = (this.#reads ? POLLIN : 0) | (this.#sends ? POLLOUT : 0);
+        // Only where ready() reads into the scratch before it does anything else.
+        const readsNext = this.#userBuffer === undefined && this.#shutdown === undefined;
+        if (this.#reads && readsNext) wanted |= readFirst;
+      }
       if ((this.#reads || this.#listens) && this.#referenced) holds++;
       if (this.#connecting !== undefined || this.#sends) holds++;
     }

@@ -220,7 +220,7 @@ describe('the event loop', () => {
   test('a handle that reads before it is connected is told why it cannot be', async () => {
     const { near } = await twoStacks();
     const socket = near.net.connect(9, '10.0.0.2');
-    // Packages that wrap handles do so; the loop must not read the error in place of the connection.
+    // lib/net.js never does so; the loop must not read the error in place of the connection.
     const { _handle: handle } = socket as unknown as { _handle: { readStart(): number } };
     expect(handle.readStart()).toBe(0);
     expect((await once(socket, 'error'))[0]).toMatchObject({ code: 'ECONNREFUSED' });
